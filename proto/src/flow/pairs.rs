@@ -1,0 +1,189 @@
+//! What was asked of whom: items (shards, record addresses), each with its candidate nodes, and what became of each
+//! pair.
+
+use crate::ids::NodeId;
+use crate::time::Moment;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A pair that stayed silent so often, by different paths, is not asked again.
+const PAIR_TIMEOUTS_MAX: u8 = 4;
+/// A node that stayed silent so often in a row, over all items, is not asked for further items.
+const NODE_TIMEOUTS_MAX: u32 = 8;
+/// A node that is busy is asked again after at least and at most this long, whatever it says; after twice as long each
+/// time that it is busy still.
+const BUSY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A node that asked for so many pauses in a row, and answered nothing in between, is not asked again: who is busy for
+/// ever would be waited for for ever.
+const NODE_PAUSES_MAX: u32 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// May be asked.
+    Open,
+    /// Asked, the answer is awaited.
+    Pending,
+    /// Said that it has not what was asked for.
+    Absent,
+    /// Asking again is of no use.
+    Spent,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub(super) node: NodeId,
+    pub(super) state: State,
+    pub(super) attempts: u8,
+    pub(super) timeouts: u8,
+    pub(super) busies: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NodeRecord {
+    /// In a row.
+    timeouts: u32,
+    pub(super) absents: u32,
+    /// Pauses that it asked for in a row.
+    pauses: u32,
+    not_before: Option<Moment>,
+    /// It wants no further item.
+    closed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pairs {
+    items: Vec<Vec<Pair>>,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+}
+
+impl Pairs {
+    pub(super) fn new(candidates: impl IntoIterator<Item = Vec<NodeId>>) -> Pairs {
+        let pair = |node| Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0 };
+        let items = candidates.into_iter().map(|nodes| nodes.into_iter().map(pair).collect()).collect();
+        Pairs { items, nodes: BTreeMap::new() }
+    }
+
+    pub(super) fn item(&self, item: usize) -> &[Pair] {
+        self.items.get(item).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn record(&self, node: &NodeId) -> NodeRecord {
+        self.nodes.get(node).copied().unwrap_or_default()
+    }
+
+    /// Whether the pair may be asked, now or after its node is no longer busy.
+    pub(super) fn is_open(&self, pair: &Pair) -> bool {
+        let node = self.record(&pair.node);
+        pair.state == State::Open && !node.closed && node.timeouts < NODE_TIMEOUTS_MAX && node.pauses < NODE_PAUSES_MAX
+    }
+
+    pub(super) fn is_waiting(&self, node: &NodeId, now: Moment) -> bool {
+        self.record(node).not_before.is_some_and(|at| at > now)
+    }
+
+    /// Whether nothing is awaited of an item, nor could be asked for it.
+    pub(super) fn is_settled(&self, item: usize) -> bool {
+        self.item(item).iter().all(|pair| pair.state != State::Pending && !self.is_open(pair))
+    }
+
+    /// Marks the pair as asked; the number of the attempt, from 0.
+    pub(super) fn ask(&mut self, item: usize, node: &NodeId) -> u8 {
+        self.pair_mut(item, node).map_or(0, |pair| {
+            pair.state = State::Pending;
+            pair.attempts = pair.attempts.saturating_add(1);
+            pair.attempts - 1
+        })
+    }
+
+    pub(super) fn timed_out(&mut self, item: usize, node: &NodeId) {
+        let Some(pair) = self.pair_mut(item, node) else {
+            return;
+        };
+        if pair.state == State::Pending {
+            pair.timeouts += 1;
+            pair.state = if pair.timeouts < PAIR_TIMEOUTS_MAX { State::Open } else { State::Spent };
+            self.record_mut(node).timeouts += 1;
+        }
+    }
+
+    /// The request never got to the node: as if it had not been asked.
+    pub(super) fn unsent(&mut self, item: usize, node: &NodeId) {
+        if let Some(pair) = self.pair_mut(item, node)
+            && pair.state == State::Pending
+        {
+            pair.state = State::Open;
+        }
+    }
+
+    /// The node answered, and its answer settles the pair.
+    pub(super) fn answered(&mut self, item: usize, node: &NodeId, state: State) {
+        if let Some(pair) = self.pair_mut(item, node) {
+            pair.state = state;
+            let record = self.record_mut(node);
+            record.timeouts = 0;
+            record.pauses = 0;
+            record.absents += u32::from(state == State::Absent);
+        }
+    }
+
+    /// The node asked to be asked later.
+    pub(super) fn busy(&mut self, item: usize, node: &NodeId, retry: Duration, now: Moment) {
+        if let Some(pair) = self.pair_mut(item, node) {
+            pair.busies = pair.busies.saturating_add(1);
+            if pair.state == State::Pending {
+                pair.state = State::Open;
+            }
+            let waiting = self.is_waiting(node, now);
+            let record = self.record_mut(node);
+            record.timeouts = 0;
+            // Answers that were on their way together ask for one pause.
+            if !waiting {
+                let (least, most) = BUSY_PAUSES;
+                let pause = retry.clamp(least, most) * 2_u32.pow(record.pauses.min(NODE_PAUSES_MAX));
+                record.not_before = Some(now + pause.min(most));
+                record.pauses += 1;
+            }
+        }
+    }
+
+    /// The item is not asked for (any more).
+    pub(super) fn give_up(&mut self, item: usize) {
+        self.items.get_mut(item).into_iter().flatten().for_each(|pair| pair.state = State::Spent);
+    }
+
+    /// The node is not asked for further items.
+    pub(super) fn close(&mut self, node: &NodeId) {
+        self.record_mut(node).closed = true;
+    }
+
+    /// When the first busy node may be asked again.
+    pub(super) fn poll_timeout(&self, now: Moment) -> Option<Moment> {
+        self.nodes.values().filter_map(|record| record.not_before).filter(|at| *at > now).min()
+    }
+
+    /// Whether at least two thirds of an item's candidates said that it is absent, and all are settled. More than one
+    /// peer's word.
+    pub(super) fn is_absent(&self, item: usize) -> bool {
+        let pairs = self.item(item);
+        let absent = pairs.iter().filter(|pair| pair.state == State::Absent).count();
+        !pairs.is_empty() && self.is_settled(item) && 3 * absent >= 2 * pairs.len()
+    }
+
+    /// How many pairs said absent, and how many were asked.
+    pub(super) fn said_and_asked(&self) -> (usize, usize) {
+        let all = || self.items.iter().flatten();
+        (all().filter(|p| p.state == State::Absent).count(), all().filter(|p| p.attempts > 0).count())
+    }
+
+    fn pair_mut(&mut self, item: usize, node: &NodeId) -> Option<&mut Pair> {
+        self.items.get_mut(item)?.iter_mut().find(|pair| pair.node == *node)
+    }
+
+    fn record_mut(&mut self, node: &NodeId) -> &mut NodeRecord {
+        self.nodes.entry(*node).or_default()
+    }
+}

@@ -1,0 +1,264 @@
+//! Each of a stripe's n shards to one holder.
+//!
+//! A shard goes where it belongs; a silent holder is tried once more by another path (it may live, and a relay be
+//! dead); then the shard goes to the next candidate, where readers look next. No holder gets more than its cap while
+//! others have room, and none gets enough to rebuild the stripe while another candidate has room.
+
+use crate::flow::pairs::{Pair, Pairs, State};
+use crate::ids::NodeId;
+use crate::select::{PROVEN_MIN, Placement};
+use crate::time::Moment;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Candidates less likely to live than this are passed over while there are others.
+const DEAD_BELOW: f64 = 0.25;
+/// A holder that stayed silent so often is passed over for this shard,
+const TIMEOUTS_MAX: u8 = 2;
+/// unless it has just proven itself: then it is the relays that are silent.
+const TIMEOUTS_PROVEN_MAX: u8 = 4;
+
+/// A shard to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// Number of the shard.
+    pub shard: u8,
+    /// To whom.
+    pub node: NodeId,
+    /// How often it was sent to this node before; each goes by a fresh path.
+    pub attempt: u8,
+}
+
+/// What became of a sent shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScatterOutcome {
+    /// The receipt came.
+    Stored,
+    /// The node has no room: it is not asked for other shards of the stripe either.
+    Full,
+    /// The node will answer later.
+    Busy(Duration),
+    /// The node will not store it, for another reason, or its receipt is for something else.
+    Refused,
+    /// Nothing came in time. A receipt may still come.
+    TimedOut,
+    /// It never left, or got no farther than a guard that passes nothing on: the holder is not to blame.
+    Unsent,
+}
+
+/// What came of the scattering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScatterVerdict {
+    /// Every shard is stored.
+    Placed {
+        /// Shards by node: what the chance of survival follows from.
+        loads: BTreeMap<NodeId, u32>,
+    },
+    /// Some shards found no holder.
+    Short {
+        /// Shards that are stored.
+        placed: usize,
+        /// All shards.
+        wanted: usize,
+    },
+}
+
+/// Scatters one stripe.
+#[derive(Clone, Debug)]
+pub struct Scatter {
+    pairs: Pairs,
+    caps: BTreeMap<NodeId, u32>,
+    hard_cap: u32,
+    /// Stored and on the way.
+    loads: BTreeMap<NodeId, u32>,
+    stored: Vec<Option<NodeId>>,
+    pending: Vec<Option<NodeId>>,
+    /// Shards that wait to be sent.
+    queue: VecDeque<u8>,
+    /// Shards that are not wanted.
+    let_be: usize,
+    failed: usize,
+}
+
+impl Scatter {
+    /// The placement's shards; `already` tells the holder of each that is stored from an earlier try (it may be
+    /// shorter).
+    pub fn new(placement: &Placement, already: &[Option<NodeId>]) -> Scatter {
+        Scatter::some(placement, already, |_| true)
+    }
+
+    /// Those of the placement's shards that are `wanted` and not stored already; the others are let be, and count as
+    /// neither placed nor short.
+    pub fn some(placement: &Placement, already: &[Option<NodeId>], wanted: impl Fn(usize) -> bool) -> Scatter {
+        let shards = placement.shards();
+        let let_be = |i: usize, stored: &Vec<Option<NodeId>>| stored[i].is_none() && !wanted(i);
+        let mut stored = already.to_vec();
+        stored.resize(shards, None);
+        let mut loads = BTreeMap::new();
+        stored.iter().flatten().for_each(|node| *loads.entry(*node).or_insert(0) += 1);
+        Scatter {
+            pairs: Pairs::new((0..shards).map(|i| placement.candidates(i).to_vec())),
+            caps: placement.loads().map(|(node, _)| (*node, placement.cap(node))).collect(),
+            hard_cap: placement.hard_cap(),
+            loads,
+            pending: vec![None; shards],
+            queue: (0..shards).filter(|&i| stored[i].is_none() && wanted(i)).map(|i| i as u8).collect(),
+            let_be: (0..shards).filter(|&i| let_be(i, &stored)).count(),
+            stored,
+            failed: 0,
+        }
+    }
+
+    /// The next shard to send, if any is due. `chance` of a node is [`crate::select::Outcomes::chance`]; zero keeps it
+    /// from being asked while there is any other. Look at the verdict after it: where nobody is left to ask, this call
+    /// is the end.
+    pub fn poll(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64) -> Option<Send> {
+        // Each waiting shard is looked at once: those whose candidates are all busy wait on.
+        for _ in 0..self.queue.len() {
+            let shard = self.queue.pop_front()?;
+            let item = usize::from(shard);
+            if self.stored[item].is_some() {
+                continue;
+            }
+            let chosen = self.choose(item, now, self.hard_cap, &chance).or_else(|| {
+                // Every candidate that is left bears its most: one too many on a node is better than a shard on none.
+                let wait = self.may_wait(item, now, &chance);
+                if wait { None } else { self.choose(item, now, u32::MAX, &chance) }
+            });
+            if let Some(node) = chosen {
+                let attempt = self.pairs.ask(item, &node);
+                self.pending[item] = Some(node);
+                *self.loads.entry(node).or_insert(0) += 1;
+                return Some(Send { shard, node, attempt });
+            }
+            if self.may_wait(item, now, &chance) {
+                self.queue.push_back(shard);
+            } else {
+                self.failed += 1;
+            }
+        }
+        None
+    }
+
+    /// Reports what became of a sent shard. A receipt counts also after [`ScatterOutcome::TimedOut`].
+    pub fn handle(&mut self, now: Moment, shard: u8, node: &NodeId, outcome: ScatterOutcome) {
+        let item = usize::from(shard);
+        if item >= self.stored.len() {
+            return;
+        }
+        let awaited = self.pending[item] == Some(*node);
+        if awaited {
+            self.pending[item] = None;
+            if outcome != ScatterOutcome::Stored {
+                self.unload(node);
+            }
+        }
+        match outcome {
+            ScatterOutcome::Stored => {
+                self.pairs.answered(item, node, State::Spent);
+                if self.stored[item].is_none() {
+                    self.stored[item] = Some(*node);
+                    if !awaited {
+                        *self.loads.entry(*node).or_insert(0) += 1;
+                        // It had been given up or is waiting to be sent again.
+                        self.settle_late(shard);
+                    }
+                } else if awaited {
+                    // A second copy beside that of a late receipt; it counts for nobody.
+                    self.unload(node);
+                }
+                return;
+            }
+            ScatterOutcome::Full => {
+                self.pairs.answered(item, node, State::Spent);
+                self.pairs.close(node);
+            }
+            ScatterOutcome::Refused => self.pairs.answered(item, node, State::Spent),
+            ScatterOutcome::Busy(retry) => self.pairs.busy(item, node, retry, now),
+            ScatterOutcome::TimedOut => self.pairs.timed_out(item, node),
+            ScatterOutcome::Unsent => self.pairs.unsent(item, node),
+        }
+        if awaited && self.stored[item].is_none() {
+            // In front: what was begun is ended first, so that stripes finish in order.
+            self.queue.push_front(shard);
+        }
+    }
+
+    /// When to poll again though nothing was answered.
+    pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
+        self.pairs.poll_timeout(now)
+    }
+
+    /// Who stores each shard.
+    pub fn stored(&self) -> &[Option<NodeId>] {
+        &self.stored
+    }
+
+    /// The end, once it is reached.
+    pub fn verdict(&self) -> Option<ScatterVerdict> {
+        let wanted = self.stored.len() - self.let_be;
+        let placed = self.stored.iter().flatten().count();
+        if placed == wanted {
+            let mut loads = BTreeMap::new();
+            self.stored.iter().flatten().for_each(|node| *loads.entry(*node).or_insert(0) += 1);
+            return Some(ScatterVerdict::Placed { loads });
+        }
+        (placed + self.failed >= wanted).then_some(ScatterVerdict::Short { placed, wanted })
+    }
+
+    /// The first candidate that lives and is below its cap; else the least loaded that lives; else the likeliest.
+    fn choose(&self, item: usize, now: Moment, most: u32, chance: &impl Fn(&NodeId) -> f64) -> Option<NodeId> {
+        let open: Vec<(NodeId, f64, u32)> = self
+            .pairs
+            .item(item)
+            .iter()
+            .map(|pair| (pair, chance(&pair.node)))
+            .filter(|(pair, chance)| self.may_try(pair, *chance) && !self.pairs.is_waiting(&pair.node, now))
+            .map(|(pair, chance)| (pair.node, chance, self.load(&pair.node)))
+            .filter(|(_, _, load)| *load < most)
+            .collect();
+        let living = || open.iter().filter(|(_, chance, _)| *chance >= DEAD_BELOW);
+        let below_cap = |node: &NodeId, load: u32| load < self.caps.get(node).copied().unwrap_or(1);
+        living()
+            .find(|(node, _, load)| below_cap(node, *load))
+            .or_else(|| living().min_by_key(|(_, _, load)| *load))
+            .or_else(|| open.iter().max_by(|a, b| a.1.total_cmp(&b.1)))
+            .map(|(node, _, _)| *node)
+    }
+
+    /// Whether a candidate is left that is only busy, or bears its most for now.
+    fn may_wait(&self, item: usize, now: Moment, chance: &impl Fn(&NodeId) -> f64) -> bool {
+        let on_the_way = self.pending.iter().any(Option::is_some);
+        let mut left = self.pairs.item(item).iter().filter(|pair| self.may_try(pair, chance(&pair.node)));
+        left.any(|pair| on_the_way || self.pairs.is_waiting(&pair.node, now))
+    }
+
+    fn may_try(&self, pair: &Pair, chance: f64) -> bool {
+        let timeouts_max = if chance >= PROVEN_MIN { TIMEOUTS_PROVEN_MAX } else { TIMEOUTS_MAX };
+        self.pairs.is_open(pair) && pair.timeouts < timeouts_max
+    }
+
+    fn load(&self, node: &NodeId) -> u32 {
+        self.loads.get(node).copied().unwrap_or(0)
+    }
+
+    fn unload(&mut self, node: &NodeId) {
+        if let Some(load) = self.loads.get_mut(node) {
+            *load = load.saturating_sub(1);
+        }
+    }
+
+    /// A shard turned out to be stored after all.
+    fn settle_late(&mut self, shard: u8) {
+        let waiting = self.queue.len();
+        self.queue.retain(|&other| other != shard);
+        if self.queue.len() == waiting && self.pending[usize::from(shard)].is_none() {
+            self.failed = self.failed.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod full;
+#[cfg(test)]
+mod tests;

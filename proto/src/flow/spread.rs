@@ -1,0 +1,137 @@
+//! A record to its holders, the nodes nearest to each of its addresses: to all of them or, as a seed, to some.
+
+use crate::flow::pairs::{Pair, Pairs, State};
+use crate::ids::NodeId;
+use crate::time::Moment;
+use std::time::Duration;
+
+/// Silences after which a node is passed over. It is one of many.
+const TIMEOUTS_MAX: u8 = 3;
+/// Nodes at least this likely to live are as good as each other, so that of these the nearest are taken: it is the nearest who
+/// look at once whether a record that came is with all the others, and seeds elsewhere would wait for a round.
+const LIKELY: f64 = 0.5;
+
+/// A record to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpreadSend {
+    /// Number of the address under which it is to be kept.
+    pub address: usize,
+    /// To whom.
+    pub node: NodeId,
+    /// How often it was sent before; each time by a fresh path.
+    pub attempt: u8,
+}
+
+/// What became of a sent record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpreadOutcome {
+    /// The receipt came.
+    Stored,
+    /// The node will answer later.
+    Busy(Duration),
+    /// The node will not keep it.
+    Refused,
+    /// Nothing came in time. A receipt may still come.
+    TimedOut,
+    /// It never left, or got no farther than a guard that passes nothing on: the node is not to blame.
+    Unsent,
+}
+
+/// Spreads one record.
+#[derive(Clone, Debug)]
+pub struct RecordSpread {
+    pairs: Pairs,
+    stored: Vec<usize>,
+    /// Copies that are enough under each address.
+    enough: usize,
+}
+
+impl RecordSpread {
+    /// `candidates` of each address, nearest first; `enough` copies under each will do.
+    pub fn new(candidates: Vec<Vec<NodeId>>, enough: usize) -> RecordSpread {
+        RecordSpread { stored: vec![0; candidates.len()], pairs: Pairs::new(candidates), enough }
+    }
+
+    /// The next record to send, if any is due: to those who likely live first, and of these to the nearest. `chance` of a node is
+    /// [`crate::select::Outcomes::chance`].
+    pub fn poll(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64) -> Option<SpreadSend> {
+        let wanting = (0..self.pairs.len()).filter(|address| self.wants(*address));
+        // From the far end, since of equals the last is taken: the nearest.
+        let open = wanting.flat_map(|address| self.pairs.item(address).iter().rev().map(move |p| (address, p)));
+        let (address, node, _) = open
+            .filter(|(_, pair)| self.may_try(pair) && !self.pairs.is_waiting(&pair.node, now))
+            .map(|(address, pair)| (address, pair.node, chance(&pair.node).min(LIKELY)))
+            .max_by(|a, b| a.2.total_cmp(&b.2))?;
+        let attempt = self.pairs.ask(address, &node);
+        Some(SpreadSend { address, node, attempt })
+    }
+
+    /// Reports what became of a sent record. A receipt counts also after [`SpreadOutcome::TimedOut`].
+    pub fn handle(&mut self, now: Moment, address: usize, node: &NodeId, outcome: SpreadOutcome) {
+        match outcome {
+            SpreadOutcome::Stored => {
+                let fresh = self.pairs.item(address).iter().any(|p| p.node == *node && p.state != State::Spent);
+                if let Some(stored) = self.stored.get_mut(address) {
+                    *stored += usize::from(fresh);
+                }
+                self.pairs.answered(address, node, State::Spent);
+            }
+            SpreadOutcome::Refused => self.pairs.answered(address, node, State::Spent),
+            SpreadOutcome::Busy(retry) => self.pairs.busy(address, node, retry, now),
+            SpreadOutcome::TimedOut => self.pairs.timed_out(address, node),
+            SpreadOutcome::Unsent => self.pairs.unsent(address, node),
+        }
+    }
+
+    /// When to poll again though nothing was answered.
+    pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
+        self.pairs.poll_timeout(now)
+    }
+
+    /// How many nodes keep the record under each address.
+    pub fn stored(&self) -> &[usize] {
+        &self.stored
+    }
+
+    /// Whether nothing is awaited nor left to send.
+    pub fn is_done(&self) -> bool {
+        (0..self.pairs.len()).all(|address| {
+            let settled = |pair: &Pair| pair.state != State::Pending && !self.may_try(pair);
+            self.stored[address] >= self.enough || self.pairs.item(address).iter().all(settled)
+        })
+    }
+
+    /// Whether more copies are wanted under an address than there are or may come to be.
+    fn wants(&self, address: usize) -> bool {
+        let pending = self.pairs.item(address).iter().filter(|pair| pair.state == State::Pending).count();
+        self.stored[address] + pending < self.enough
+    }
+
+    fn may_try(&self, pair: &Pair) -> bool {
+        self.pairs.is_open(pair) && pair.timeouts < TIMEOUTS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_go_to_the_nearest_that_likely_live_however_well_others_are_known() {
+        let nodes: Vec<NodeId> = (0..20).map(|number| NodeId([number; 32])).collect();
+        // The nearest is likely dead; the far ones have just answered, the near ones have not been asked yet.
+        let chance = |id: &NodeId| match id.0[0] {
+            0 => 0.2,
+            1..10 => 0.97,
+            _ => 0.99,
+        };
+        let now = Moment(Duration::ZERO);
+        let mut spread = RecordSpread::new(vec![nodes.clone(), nodes.clone()], 2);
+        let mut sent = Vec::new();
+        while let Some(send) = spread.poll(now, chance) {
+            sent.push((send.address, send.node));
+        }
+        sent.sort_unstable();
+        assert_eq!(sent, [(0, nodes[1]), (0, nodes[2]), (1, nodes[1]), (1, nodes[2])]);
+    }
+}

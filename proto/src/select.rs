@@ -1,0 +1,26 @@
+//! Whom to ask: the node table, placement, outcomes, paths, guards.
+//!
+//! ```text
+//! table ──► placement   where a stripe's shards belong; publisher and readers compute the same
+//!   │  └──► path        which relays a request and its reply cross
+//!   │         ▲
+//!   └──► outcomes       how likely each node answers: what others say (weak), what we saw ourselves (strong)
+//! guard                 the one relay that knows our address, kept for months
+//! ```
+
+mod guard;
+mod network;
+mod outcomes;
+mod path;
+mod placement;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use guard::GuardList;
+pub use network::Network;
+pub(crate) use outcomes::PROVEN_MIN;
+pub use outcomes::{Blame, Outcomes};
+pub use path::{Path, PathRules, choose_path};
+pub use placement::{Placement, candidates, place};
+pub use table::{BUCKETS, Entry, Health, Inserted, NodeTable};

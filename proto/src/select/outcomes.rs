@@ -1,0 +1,289 @@
+//! What our own requests tell of each node.
+//!
+//! A request and its reply cross a middle relay, a holder and a back relay. An answer proves that all three live.
+//! Silence proves only that one of them does not, or that the packet was dropped on the way. So each node has an
+//! estimated chance to live, and Bayes' rule shares out the blame: with chances p of the three and `noise` of a loss
+//! without fault, node i is to blame with (1 − pᵢ) / (1 − (1 − noise) · Πp). Who was proven a moment ago takes almost
+//! none of it, the least proven most. After two or three rounds a client knows whom it can use, though half of the
+//! network be dead.
+//!
+//! What the table says of a node (seen, lost) is hearsay, and only the starting point: a liar who marks honest nodes
+//! lost turns the first requests away from them, and no more.
+
+use crate::ids::NodeId;
+use crate::select::NodeTable;
+use crate::time::Moment;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Nodes of which outcomes are remembered; the longest untouched gives way.
+const SCORES_MAX: usize = 8192;
+/// Nodes remembered as having answered with garbage. A full set takes no more: by then the network itself is hostile.
+const DISTRUSTED_MAX: usize = 8192;
+/// How fast an estimate falls back to what is assumed of an untried node: by half in this time. So that dead nodes that
+/// came back are found, and proven ones are proven anew.
+const HALF_LIFE: Duration = Duration::from_secs(60);
+/// The chance given to a node that has just answered.
+const PROVEN: f64 = 0.99;
+/// The least chance given to a node whose answer came late.
+const SLOW: f64 = 0.75;
+/// At or above this chance a node counts as proven.
+pub(crate) const PROVEN_MIN: f64 = 0.8;
+/// The least and the greatest chance that is ever assumed from evidence.
+const CHANCE_MIN: f64 = 0.01;
+/// What is assumed of an untried node before anything was tried.
+const BASE_START: f64 = 0.97;
+/// Bounds of what is assumed of untried nodes later.
+const BASE_BOUNDS: (f64, f64) = (0.2, 0.98);
+/// How much a first trial of a node moves what is assumed of the untried.
+const BASE_GAIN: f64 = 0.05;
+/// The factor on an untried node's chance if others say that it is lost, and the least chance that is left to it: a
+/// liar's marks lose their force when those whom he did not mark turn out dead.
+const LOST_FACTOR: f64 = 0.25;
+const LOST_MIN: f64 = 0.15;
+/// A node seen this recently is likelier to live than an unseen one.
+const SEEN_RECENT: Duration = Duration::from_secs(120);
+/// The loss without fault that is assumed at first, its bounds, and how much one request over proven nodes moves it.
+const NOISE_START: f64 = 0.01;
+const NOISE_BOUNDS: (f64, f64) = (0.005, 0.3);
+const NOISE_GAIN: f64 = 0.03;
+/// Silence over nodes that answered before counts as loss on the way while each of them has at least this chance: a
+/// node that dies is told from congestion by its second or third silence.
+const INNOCENT_MIN: f64 = 0.6;
+/// So many requests in a row without an answer point to the guard: with half of the network dead and nobody proven, a
+/// living guard has this happen once in seventy times.
+const GUARD_SILENCE: u32 = 32;
+/// For how long a node that said it is full is not asked to store.
+const FULL_FOR: Duration = Duration::from_secs(300);
+
+/// What a silent request says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// All nodes on the way were proven: the way is congested. The window should shrink.
+    Congestion,
+    /// One of the nodes is probably gone. The window need not shrink.
+    Nodes,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Score {
+    chance: f64,
+    at: Moment,
+    /// Whether it has answered since it was last blamed for more than half.
+    answered: bool,
+    /// Whether it is on the list to draw from.
+    listed: bool,
+    full_at: Option<Moment>,
+}
+
+/// How our own requests fared, node by node.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    scores: BTreeMap<NodeId, Score>,
+    /// Nodes that answered, for drawing; those no longer proven are taken out when drawn.
+    proven: Vec<NodeId>,
+    distrusted: BTreeSet<NodeId>,
+    base: f64,
+    noise: f64,
+    silent: u32,
+    answered_at: Option<Moment>,
+}
+
+impl Default for Outcomes {
+    fn default() -> Outcomes {
+        Outcomes::new()
+    }
+}
+
+impl Outcomes {
+    /// Nothing tried yet.
+    pub fn new() -> Outcomes {
+        Outcomes {
+            scores: BTreeMap::new(),
+            proven: Vec::new(),
+            distrusted: BTreeSet::new(),
+            base: BASE_START,
+            noise: NOISE_START,
+            silent: 0,
+            answered_at: None,
+        }
+    }
+
+    /// The chance, from 0 to 1, that the node answers now.
+    pub fn chance(&self, table: &NodeTable, node: &NodeId, now: Moment) -> f64 {
+        if self.distrusted.contains(node) {
+            return 0.0;
+        }
+        let untried = self.untried(table, node, now);
+        match self.scores.get(node) {
+            None => untried,
+            Some(score) => {
+                let kept = (-now.since(score.at).as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
+                untried + (score.chance - untried) * kept
+            }
+        }
+    }
+
+    fn untried(&self, table: &NodeTable, node: &NodeId, now: Moment) -> f64 {
+        match table.get(node).map(|entry| entry.health()) {
+            None => (self.base * LOST_FACTOR).max(LOST_MIN),
+            Some(health) if health.lost.is_some() => (self.base * LOST_FACTOR).max(LOST_MIN),
+            Some(health) if health.seen.is_some_and(|at| now.since(at) < SEEN_RECENT) => (1.0 + 2.0 * self.base) / 3.0,
+            Some(_) => self.base,
+        }
+    }
+
+    /// Whether the node has proven itself of late.
+    pub fn is_proven(&self, table: &NodeTable, node: &NodeId, now: Moment) -> bool {
+        self.scores.get(node).is_some_and(|s| s.answered) && self.chance(table, node, now) >= PROVEN_MIN
+    }
+
+    /// The chance that a request over relays of our choice and its reply get through, the holder aside.
+    pub fn path_chance(&self) -> f64 {
+        let relay = if self.proven.len() >= 2 { PROVEN } else { self.base };
+        relay * relay * (1.0 - self.noise)
+    }
+
+    /// What is assumed of nodes that were not tried.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
+    /// Nodes that have answered; some may no longer count as proven.
+    pub(crate) fn answered(&self) -> &[NodeId] {
+        &self.proven
+    }
+
+    /// An answer came, whatever it says: the nodes on its way live.
+    pub fn answer(&mut self, nodes: &[NodeId], now: Moment) {
+        self.came(nodes, PROVEN, now);
+    }
+
+    /// An answer came after [`Outcomes::silence`] was reported: the nodes on its way live, one of them slowly. The
+    /// blame is taken back, but others are preferred to whom it fell on.
+    pub fn late(&mut self, nodes: &[NodeId], now: Moment) {
+        self.came(nodes, SLOW, now);
+    }
+
+    fn came(&mut self, nodes: &[NodeId], least: f64, now: Moment) {
+        self.silent = 0;
+        self.answered_at = Some(now);
+        if nodes.iter().all(|node| self.is_innocent(node)) {
+            self.move_noise(0.0);
+        }
+        for node in nodes {
+            if self.scores.get(node).is_none_or(|s| !s.answered) {
+                // Proven for the first time, or again after it was blamed.
+                self.move_base(1.0);
+            }
+            let chance = self.scores.get(node).map_or(least, |s| s.chance.max(least));
+            let score = self.set(*node, chance, true, now);
+            if !std::mem::replace(&mut score.listed, true) {
+                self.proven.push(*node);
+            }
+        }
+    }
+
+    /// No answer came in time by the way of these nodes.
+    pub fn silence(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
+        self.silent = self.silent.saturating_add(1);
+        let chances: Vec<f64> = nodes.iter().map(|node| self.chance(table, node, now)).collect();
+        let innocent = nodes.iter().all(|node| self.is_innocent(node));
+        if innocent {
+            self.move_noise(1.0);
+        }
+        let through = (1.0 - self.noise) * chances.iter().product::<f64>();
+        for (node, chance) in nodes.iter().zip(chances) {
+            let guilt = ((1.0 - chance) / (1.0 - through).max(CHANCE_MIN)).min(1.0);
+            let left = (1.0 - guilt).clamp(CHANCE_MIN, PROVEN);
+            let answered = self.scores.get(node).is_some_and(|s| s.answered);
+            if !answered {
+                self.move_base(left);
+            }
+            self.set(*node, left, answered && left >= 0.5, now);
+        }
+        if innocent { Blame::Congestion } else { Blame::Nodes }
+    }
+
+    fn is_innocent(&self, node: &NodeId) -> bool {
+        self.scores.get(node).is_some_and(|s| s.answered && s.chance >= INNOCENT_MIN)
+    }
+
+    /// The holder answered with bytes that are not what was asked for. It is not asked again in this session.
+    pub fn garbage(&mut self, holder: NodeId) {
+        if self.distrusted.len() < DISTRUSTED_MAX {
+            self.distrusted.insert(holder);
+        }
+    }
+
+    /// How many nodes answered with garbage.
+    pub fn distrusted(&self) -> usize {
+        self.distrusted.len()
+    }
+
+    /// The node said that it is full.
+    pub fn full(&mut self, node: NodeId, now: Moment) {
+        if let Some(score) = self.scores.get_mut(&node) {
+            score.full_at = Some(now);
+        }
+    }
+
+    /// Whether the node said of late that it is full.
+    pub fn is_full(&self, node: &NodeId, now: Moment) -> bool {
+        self.scores.get(node).and_then(|s| s.full_at).is_some_and(|at| now.since(at) < FULL_FOR)
+    }
+
+    /// When the last answer came.
+    pub fn answered_at(&self) -> Option<Moment> {
+        self.answered_at
+    }
+
+    /// Whether so many requests in a row went unanswered that rather the guard or our own network is gone than
+    /// everybody else. A driver then tries another guard, and calls [`Outcomes::forgive`] when answers come again.
+    pub fn suspects_guard(&self) -> bool {
+        self.silent >= GUARD_SILENCE
+    }
+
+    /// Forgets that requests went unanswered, and whom they were blamed on: it was the guard, or our own network.
+    pub fn forgive(&mut self) {
+        self.silent = 0;
+        self.base = self.base.max(BASE_START);
+        self.noise = NOISE_START;
+        self.scores.retain(|_, score| score.answered || score.listed);
+        self.scores.values_mut().for_each(|score| score.chance = score.chance.max(BASE_START));
+    }
+
+    fn set(&mut self, node: NodeId, chance: f64, answered: bool, now: Moment) -> &mut Score {
+        if self.scores.len() >= SCORES_MAX
+            && !self.scores.contains_key(&node)
+            && let Some(oldest) = self.scores.iter().min_by_key(|(_, s)| s.at).map(|(id, _)| *id)
+        {
+            self.scores.remove(&oldest);
+            self.proven.retain(|id| *id != oldest);
+        }
+        let untouched = Score { chance, at: now, answered, listed: false, full_at: None };
+        let score = self.scores.entry(node).or_insert(untouched);
+        (score.chance, score.at, score.answered) = (chance, now, answered);
+        score
+    }
+
+    fn move_base(&mut self, towards: f64) {
+        self.base = (self.base + (towards - self.base) * BASE_GAIN).clamp(BASE_BOUNDS.0, BASE_BOUNDS.1);
+    }
+
+    fn move_noise(&mut self, towards: f64) {
+        self.noise = (self.noise + (towards - self.noise) * NOISE_GAIN).clamp(NOISE_BOUNDS.0, NOISE_BOUNDS.1);
+    }
+
+    /// Takes a node off the list to draw from, as it no longer counts as proven.
+    pub(crate) fn retire(&mut self, place: usize) {
+        if place < self.proven.len()
+            && let Some(score) = self.scores.get_mut(&self.proven.swap_remove(place))
+        {
+            score.listed = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
