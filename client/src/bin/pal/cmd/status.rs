@@ -1,0 +1,123 @@
+//! `pal status LINK|@FILE|-`
+
+use crate::advice::Verb;
+use crate::args::Status as Args;
+use crate::link;
+use crate::report::{Failure, Report};
+use crate::units::{bytes, count, survival};
+use crate::watch::with_client;
+use palimpsest_client::{Error, PublishOptions, Status};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Body {
+    command: &'static str,
+    size: u64,
+    stripes: Vec<StripeBody>,
+    /// Pairs: the part of the nodes that vanishes, the chance that the file is lost by it.
+    survival: [(f64, f64); 3],
+}
+
+#[derive(Serialize)]
+struct RepairBody<'a> {
+    command: &'static str,
+    repair_link: &'a str,
+}
+
+#[derive(Serialize)]
+struct StripeBody {
+    /// 0: content; 1 and up: references; the highest: the root.
+    level: usize,
+    /// Among those of its level, from 0.
+    number: u64,
+    k: usize,
+    n: usize,
+    present: usize,
+    spare: usize,
+    holders: usize,
+    networks: usize,
+}
+
+/// Asks, and prints what is there. A stripe that cannot be rebuilt makes it a failure.
+pub(crate) fn run(args: &Args, report: &Report) -> Result<(), Failure> {
+    let locally = |error| Failure { error, verb: Verb::Status };
+    let capability = link::read(&args.link).map_err(locally)?;
+    let config = args.config().map_err(locally)?;
+    if args.repair_cap {
+        let (survive, lease_seconds) = (config.survive.value, config.lease.value.as_secs());
+        let options = PublishOptions { survive, lease_seconds, wardens: true };
+        let repair = with_client(Verb::Status, report, &config, async |client, watch| {
+            let progress = watch.progress.clone();
+            watch.over(client.repair_link(&capability, options, &progress)).await
+        })?;
+        let link = repair.to_string();
+        let body = RepairBody { command: "status", repair_link: &link };
+        return report.answer(&format!("{link}\n"), body).map_err(locally);
+    }
+    let status = with_client(Verb::Status, report, &config, async |client, watch| {
+        let progress = watch.progress.clone();
+        watch.over(client.status(&capability, &progress)).await
+    })?;
+    report.answer(&table(&status), body(&status)).map_err(locally)?;
+    match status.stripes.iter().find(|stripe| stripe.present < stripe.k) {
+        Some(lost) => {
+            let (stripe, have, need) = (lost.name, lost.present, lost.k);
+            Err(locally(Error::NotRetrievable { stripe, have, need }))
+        }
+        None => Ok(()),
+    }
+}
+
+fn body(status: &Status) -> Body {
+    let stripes = status.stripes.iter().map(|stripe| StripeBody {
+        level: stripe.level,
+        number: stripe.name.number(),
+        k: stripe.k,
+        n: stripe.n,
+        present: stripe.present,
+        spare: stripe.spare,
+        holders: stripe.holders,
+        networks: stripe.networks,
+    });
+    Body { command: "status", size: status.size, stripes: stripes.collect(), survival: status.survival }
+}
+
+fn table(status: &Status) -> String {
+    if status.stripes.is_empty() {
+        return format!("{}, carried by the link itself: no node can lose it\n", bytes(status.size));
+    }
+    let mut text = format!("{} in {}\n", bytes(status.size), count(status.stripes.len() as u64, "stripe"));
+    text.push_str("stripe  level  present    needed  spare  holders  networks\n");
+    for stripe in &status.stripes {
+        let present = format!("{}/{}", stripe.present, stripe.n);
+        text.push_str(&format!(
+            "{:>6}  {:>5}  {present:<9}  {:>6}  {:>5}  {:>7}  {:>8}\n",
+            stripe.name.number(),
+            stripe.level,
+            stripe.k,
+            stripe.spare,
+            stripe.holders,
+            stripe.networks,
+        ));
+    }
+    text.push_str(&format!("{}\n", survival(&status.survival)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use palimpsest_client::{Status, StripeName, StripeStatus};
+
+    #[test]
+    fn the_table_is_straight() {
+        let name = StripeName::Content(0);
+        let stripe = StripeStatus { name, k: 32, n: 113, present: 101, spare: 69, holders: 40, networks: 1, level: 0 };
+        let status = Status { size: 2 << 20, stripes: vec![stripe], survival: [(0.1, 0.0), (0.3, 0.0), (0.5, 0.02)] };
+        let expected = "2.0 MiB in 1 stripe\n\
+             stripe  level  present    needed  spare  holders  networks\n\
+             \u{20}    0      0  101/113        32     69       40         1\n\
+             Chance of loss if that part of the nodes vanishes at once: 10 %: none, 30 %: none, 50 %: 2.0 %\n";
+        assert_eq!(table(&status), expected);
+    }
+}

@@ -1,0 +1,211 @@
+//! The node table as the network uses it: the only file here that touches its lock, which is never held across an await.
+
+use super::Transport;
+use super::{SharedTable, clock};
+use bytes::Bytes;
+use libp2p::Multiaddr;
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::record::SignedNodeDescriptor;
+use palimpsest_proto::select::{BUCKETS, Entry, Inserted, NodeTable};
+use palimpsest_proto::time::Moment;
+use rand::seq::{IteratorRandom, SliceRandom};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+/// One in so many gossip partners is a node believed lost, so that one who comes back is found.
+const LOST_PARTNERS: u32 = 8;
+/// Descriptors checked between two chances for other tasks: some 4 ms of signatures.
+const CHECKED_AT_ONCE: usize = 64;
+
+/// A node's id shortened: enough to find it in a table that holds it.
+pub(super) type Prefix = [u8; 8];
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// New nodes and newer descriptors.
+    pub(super) learnt: u64,
+    /// Descriptors that were not valid.
+    pub(super) refused: u64,
+    /// Nodes believed lost who signed anew meanwhile: they may be back.
+    pub(super) returned: Vec<NodeId>,
+}
+
+/// See the module.
+pub(super) struct Directory {
+    table: SharedTable,
+    /// Nodes marked lost whose loss is not verified. Choosers avoid them like lost ones; others are not told.
+    suspects: Mutex<HashSet<NodeId>>,
+    local: NodeId,
+    transport: Transport,
+}
+
+impl Directory {
+    pub(super) fn new(table: SharedTable, local: NodeId, transport: Transport) -> Directory {
+        Directory { table, suspects: Mutex::default(), local, transport }
+    }
+
+    // A panic elsewhere while the lock was held leaves a table that is still a table.
+    fn read(&self) -> RwLockReadGuard<'_, NodeTable> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, NodeTable> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the node is in the table.
+    pub(super) fn knows(&self, id: &NodeId) -> bool {
+        self.read().get(id).is_some()
+    }
+
+    /// How many nodes other than ourselves are in the table.
+    pub(super) fn others(&self) -> usize {
+        let table = self.read();
+        table.len() - usize::from(table.get(&self.local).is_some())
+    }
+
+    /// Where the node can be dialled.
+    pub(super) fn addresses(&self, id: &NodeId) -> Vec<Multiaddr> {
+        self.read().get(id).map(|entry| self.dialable(entry)).unwrap_or_default()
+    }
+
+    fn dialable(&self, entry: &Entry) -> Vec<Multiaddr> {
+        let all = entry.signed().addresses.iter();
+        all.filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok()).filter(|a| self.transport.dials(a)).collect()
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashSet<NodeId>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node lives.
+    pub(super) fn mark_seen(&self, id: &NodeId) {
+        self.suspects().remove(id);
+        self.write().mark_seen(id, clock::moment());
+    }
+
+    /// The node may be gone. Says whether it is a node of the table.
+    pub(super) fn suspect(&self, id: &NodeId) -> bool {
+        let mut table = self.write();
+        let known = table.get(id).is_some();
+        if known && table.mark_lost(id, clock::moment()) {
+            drop(table);
+            self.suspects().insert(*id);
+        }
+        known
+    }
+
+    /// The node is gone; says whether that is news for others.
+    pub(super) fn mark_lost(&self, id: &NodeId) -> bool {
+        let suspected = self.suspects().remove(id);
+        self.write().mark_lost(id, clock::moment()) || suspected
+    }
+
+    /// Forgets who is no longer valid.
+    pub(super) fn expire(&self) {
+        self.write().expire(clock::timestamp());
+        let table = self.read();
+        self.suspects().retain(|id| table.get(id).is_some());
+    }
+
+    /// A node to exchange tables with.
+    pub(super) fn partner(&self) -> Option<NodeId> {
+        let mut rng = rand::rng();
+        let want_lost = rand::random_ratio(1, LOST_PARTNERS);
+        let table = self.read();
+        let others = || table.iter().filter(|(id, _)| **id != self.local);
+        let chosen = others().filter(|(_, entry)| entry.health().lost.is_some() == want_lost).choose(&mut rng);
+        chosen.or_else(|| others().choose(&mut rng)).map(|(id, _)| *id)
+    }
+
+    /// Some nodes and their addresses, at most `count`, chosen at random.
+    pub(super) fn sample(&self, count: usize) -> Vec<(NodeId, Vec<Multiaddr>)> {
+        let table = self.read();
+        let living = table.iter().filter(|(id, entry)| **id != self.local && entry.health().lost.is_none());
+        let chosen = living.sample(&mut rand::rng(), count);
+        chosen.into_iter().map(|(id, entry)| (*id, self.dialable(entry))).collect()
+    }
+
+    pub(super) fn digests(&self) -> [u64; BUCKETS] {
+        *self.read().digests()
+    }
+
+    /// Descriptors in buckets that differ from `theirs`, at most `count_max`.
+    pub(super) fn differing(&self, theirs: &[u64; BUCKETS], count_max: usize) -> Vec<Bytes> {
+        let table = self.read();
+        let mut buckets = table.differing(theirs);
+        // Should they be cut off, then at another place each time.
+        buckets.shuffle(&mut rand::rng());
+        table.in_buckets(&buckets, count_max)
+    }
+
+    /// Checks descriptors and takes those that are new. Costs some 50 µs for each that is new, nothing for one known.
+    pub(super) async fn merge(&self, descriptors: Vec<Bytes>) -> Merged {
+        let mut merged = Merged::default();
+        for some in descriptors.chunks(CHECKED_AT_ONCE) {
+            let mut checked = Vec::with_capacity(some.len());
+            for bytes in some {
+                let verified = SignedNodeDescriptor::decode(bytes.clone()).and_then(|unverified| {
+                    let (id, seq) = unverified.claimed();
+                    if id == self.local || self.read().get(&id).is_some_and(|known| known.signed().seq >= seq) {
+                        return Ok(None);
+                    }
+                    unverified.verify(clock::timestamp()).map(Some)
+                });
+                match verified {
+                    Ok(signed) => checked.extend(signed),
+                    Err(_) => merged.refused += 1,
+                }
+            }
+            if !checked.is_empty() {
+                let mut table = self.write();
+                for signed in checked {
+                    let id = signed.id;
+                    let inserted = table.insert(signed, clock::moment());
+                    merged.learnt += u64::from(matches!(inserted, Inserted::New | Inserted::Newer));
+                    let lost = table.get(&id).is_some_and(|entry| entry.health().lost.is_some());
+                    merged.returned.extend((lost && inserted == Inserted::Newer).then_some(id));
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        merged
+    }
+
+    /// Whom we believe lost, and for how long, the freshest first.
+    pub(super) fn lost(&self, count_max: usize) -> Vec<(Prefix, Duration)> {
+        let now = clock::moment();
+        let table = self.read();
+        let suspects = self.suspects();
+        let verified = table.lost().filter(|(id, _)| !suspects.contains(id));
+        let mut lost: Vec<(Prefix, Duration)> = verified.map(|(id, since)| (prefix(id), now.since(since))).collect();
+        lost.sort_unstable_by_key(|(_, age)| *age);
+        lost.truncate(count_max);
+        lost
+    }
+
+    /// Takes another node's word on who is lost, unless we know better. Returns how much of it was news.
+    pub(super) fn hear_lost(&self, lost: &[(Prefix, Duration)], connected: impl Fn(&NodeId) -> bool) -> u64 {
+        if lost.is_empty() {
+            return 0;
+        }
+        let now = clock::moment();
+        let ages: HashMap<Prefix, Duration> = lost.iter().copied().collect();
+        let table = self.read();
+        let named: Vec<(NodeId, Moment)> = table
+            .iter()
+            .filter_map(|(id, _)| Some((*id, now - *ages.get(&prefix(id))?)))
+            .filter(|(id, _)| *id != self.local && !connected(id))
+            .collect();
+        drop(table);
+        let mut table = self.write();
+        named.iter().map(|(id, when)| u64::from(table.mark_lost(id, *when))).sum()
+    }
+}
+
+fn prefix(id: &NodeId) -> Prefix {
+    let [a, b, c, d, e, f, g, h, ..] = id.0;
+    [a, b, c, d, e, f, g, h]
+}

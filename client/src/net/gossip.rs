@@ -1,0 +1,150 @@
+//! How nodes come to know each other: table exchanges with nodes chosen at random, quickly while there is news, rarely
+//! when there is none; and now and then a walk to a random place of the keyspace, for what gossip has not reached.
+//! Only servers gossip; a client asks for what it needs.
+
+mod pace;
+
+use super::endpoint::Command;
+use super::{NetError, Shared, clock, join, sync};
+use futures::channel::oneshot;
+use libp2p::Multiaddr;
+use pace::Pace;
+use palimpsest_proto::ids::NodeId;
+use rand::seq::SliceRandom;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// An exchange must be over after this long, dialling included.
+const EXCHANGE_DEADLINE: Duration = Duration::from_secs(12);
+/// Exchanges under way that we began.
+const EXCHANGES_MAX: usize = 4;
+/// The first pause when no bootstrap node answers; doubled up to the last.
+const JOIN_PAUSE: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(30);
+/// The first walk comes after a while out of this range (s): when a network starts, gossip is cheaper. It is the costliest
+/// (Kademlia bootstraps on it), and nodes that started together shall not walk together.
+const FIRST_WALK_SECONDS: Range<u64> = 60..360;
+/// The pause between walks (s).
+const WALK_SECONDS: Range<u64> = 240..360;
+/// A walk ends after this long.
+const WALK_DEADLINE: Duration = Duration::from_secs(25);
+/// Nodes that Kademlia is told of before a walk, at most.
+const TAUGHT_MAX: usize = 256;
+/// Nodes found by a walk that are joined, if they are unknown.
+const WALK_JOINS_MAX: usize = 3;
+/// Expired descriptors are forgotten this often.
+const EXPIRE: Duration = Duration::from_secs(60);
+
+/// Gossips until the network ends.
+pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
+    // Its tasks end with this future, which is dropped at the end.
+    let mut exchanges = JoinSet::new();
+    let mut walk = JoinSet::new();
+    let mut join_pause = JOIN_PAUSE.start;
+    while shared.directory.others() == 0 && !join_any(&shared, &bootstrap).await {
+        // A node that starts a network has nobody to join; it is found by others.
+        tokio::select! {
+            () = tokio::time::sleep(jitter(join_pause)) => {}
+            () = shared.changed.notified() => {}
+        }
+        join_pause = (join_pause * 2).min(JOIN_PAUSE.end);
+    }
+    let mut pace = Pace::new(clock::moment());
+    let mut next = Instant::now() + jitter(pace.pause());
+    let mut next_walk = Instant::now() + seconds(FIRST_WALK_SECONDS);
+    let mut next_expiry = Instant::now() + EXPIRE;
+    loop {
+        tokio::select! {
+            () = shared.changed.notified() => {
+                if let Some(pause) = pace.quicken(clock::moment()) {
+                    next = next.min(Instant::now() + jitter(pause));
+                }
+            }
+            () = sleep_until(next) => {
+                next = Instant::now() + jitter(pace.pause());
+                if exchanges.len() < EXCHANGES_MAX {
+                    exchanges.spawn(exchange(shared.clone(), bootstrap.clone()));
+                }
+            }
+            () = sleep_until(next_walk) => {
+                next_walk = Instant::now() + seconds(WALK_SECONDS);
+                if walk.is_empty() {
+                    walk.spawn(explore(shared.clone()));
+                }
+            }
+            () = sleep_until(next_expiry) => {
+                next_expiry = Instant::now() + EXPIRE;
+                shared.directory.expire();
+            }
+            Some(_) = exchanges.join_next() => {}
+            Some(_) = walk.join_next() => {}
+        }
+    }
+}
+
+/// Joins the network at the first bootstrap address that answers.
+async fn join_any(shared: &Arc<Shared>, bootstrap: &[Multiaddr]) -> bool {
+    let mut addresses = bootstrap.to_vec();
+    addresses.shuffle(&mut rand::rng());
+    for address in addresses {
+        let joined = async {
+            let id = join::connect(shared, None, vec![address]).await?;
+            sync::exchange(shared, id).await
+        };
+        if let Ok(Ok(_)) = timeout(EXCHANGE_DEADLINE, joined).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// One exchange. Failures show in the counters, and a failed dial in the table.
+async fn exchange(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
+    match shared.directory.partner() {
+        Some(partner) => {
+            let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner)).await;
+        }
+        // All that we knew has expired.
+        None => {
+            join_any(&shared, &bootstrap).await;
+        }
+    }
+}
+
+/// A walk to a random place; unknown nodes found there are joined.
+async fn explore(shared: Arc<Shared>) {
+    let walked = timeout(WALK_DEADLINE, walk(&shared)).await;
+    let Ok(Ok(mut found)) = walked else {
+        return;
+    };
+    found.retain(|(id, addresses)| *id != shared.local && !addresses.is_empty() && !shared.directory.knows(id));
+    found.shuffle(&mut rand::rng());
+    for (id, addresses) in found.into_iter().take(WALK_JOINS_MAX) {
+        let joined = async {
+            join::connect(&shared, Some(id), addresses).await?;
+            sync::exchange(&shared, id).await
+        };
+        // A node that is not there any more is found at random places too.
+        let _ = timeout(EXCHANGE_DEADLINE, joined).await;
+    }
+}
+
+/// Teaches Kademlia a sample of the table and asks it who is near a random place.
+pub(super) async fn walk(shared: &Shared) -> Result<Vec<(NodeId, Vec<Multiaddr>)>, NetError> {
+    let taught = Command::Teach(shared.directory.sample(TAUGHT_MAX));
+    shared.commands.send(taught).await.map_err(|_| NetError::Closed)?;
+    let (found, nodes) = oneshot::channel();
+    shared.commands.send(Command::Walk { found }).await.map_err(|_| NetError::Closed)?;
+    nodes.await.map_err(|_| NetError::Busy)
+}
+
+/// The pause, give or take a quarter, so that nodes do not march in step.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.75..1.25))
+}
+
+fn seconds(range: Range<u64>) -> Duration {
+    Duration::from_secs(rand::random_range(range))
+}

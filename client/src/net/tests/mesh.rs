@@ -1,0 +1,134 @@
+//! Many nodes come to know each other, and who is gone.
+
+use super::*;
+
+async fn network(count: u8, transport: Transport) -> Vec<Node> {
+    let mut nodes = vec![Node::server(1, transport, Vec::new()).await];
+    for seed in 2..=count {
+        let bootstrap = nodes[0].addresses.clone();
+        nodes.push(Node::server(seed, transport, bootstrap).await);
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_makes_two_tables_one() {
+    let a = Node::server(1, Transport::Memory, Vec::new()).await;
+    let b = Node::server(2, Transport::Memory, Vec::new()).await;
+    (10..60).for_each(|seed| a.learn(descriptor(seed, &a.addresses)));
+    (40..90).for_each(|seed| b.learn(descriptor(seed, &b.addresses)));
+    let id = a.connect(&b).await.unwrap();
+    let report = a.net.sync(id, SOON).await.unwrap();
+    assert_eq!((a.known(), b.known()), (82, 82));
+    assert!(report.received >= 31 && report.sent >= 31 && !report.more, "{report:?}");
+    assert_eq!(a.table.read().unwrap().digests(), b.table.read().unwrap().digests());
+    assert_eq!(a.net.sync(id, SOON).await, Ok(SyncReport::default()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_learns_and_tells_nothing() {
+    let server = Node::server(1, Transport::Memory, Vec::new()).await;
+    let client = Node::client(2, Transport::Memory).await;
+    client.learn(descriptor(77, &server.addresses));
+    let id = client.connect(&server).await.unwrap();
+    let report = client.net.sync(id, SOON).await.unwrap();
+    assert_eq!((report.received, report.sent), (1, 0));
+    assert_eq!((client.known(), server.known()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_come_to_know_all_and_who_is_gone() {
+    let mut nodes = network(20, Transport::Memory).await;
+    eventually("full tables", || nodes.iter().all(|node| node.known() == 20)).await;
+    let gone = nodes.pop().unwrap();
+    // Everybody meets it once, so that its end is seen, not only heard of.
+    for node in &nodes[..10] {
+        node.net.sync(gone.id(), SOON).await.unwrap();
+    }
+    gone.net.shutdown().await;
+    eventually("known to be lost", || nodes.iter().all(|node| node.believes_lost(&gone.id()))).await;
+    // Nobody else is thought lost for long.
+    let lost = |node: &Node| node.table.read().unwrap().lost().count();
+    eventually("nobody else lost", || nodes.iter().all(|node| lost(node) == 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_is_found_again() {
+    let mut nodes = network(5, Transport::Tcp).await;
+    eventually("full tables", || nodes.iter().all(|node| node.known() == 5)).await;
+    let gone = nodes.pop().unwrap();
+    nodes[1].net.sync(gone.id(), SOON).await.unwrap();
+    let (id, address) = (gone.id(), gone.addresses[0].clone());
+    gone.net.shutdown().await;
+    eventually("lost", || nodes.iter().all(|node| node.believes_lost(&id))).await;
+    let back = Node::server_at(5, Transport::Tcp, address, nodes[0].addresses.clone()).await;
+    assert_eq!(back.id(), id);
+    eventually("found", || nodes.iter().all(|node| !node.believes_lost(&id))).await;
+    eventually("full again", || back.known() == 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_node_may_come_late() {
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let at: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", place.port()).parse().unwrap();
+    let early = Node::server(2, Transport::Tcp, vec![at.clone()]).await;
+    eventually("a first try", || early.net.counters().dial_failures.get() > 0).await;
+    let late = Node::server_at(1, Transport::Tcp, at, Vec::new()).await;
+    eventually("joined", || early.known() == 2 && late.known() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_finds_nodes_and_where_they_are() {
+    let nodes = network(8, Transport::Tcp).await;
+    eventually("full tables", || nodes.iter().all(|node| node.known() == 8)).await;
+    let found = nodes[3].net.walk(SOON).await.unwrap();
+    assert_eq!(found.len(), 7, "{found:?}");
+    for (id, addresses) in found {
+        let node = nodes.iter().find(|node| node.id() == id).unwrap();
+        assert!(node.addresses.iter().all(|address| addresses.contains(address)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_ends_every_task() {
+    let nodes = network(3, Transport::Memory).await;
+    eventually("full tables", || nodes.iter().all(|node| node.known() == 3)).await;
+    for node in &nodes {
+        node.net.shutdown().await;
+        assert!(node.net.0.shared.tasks.is_empty());
+        assert!(node.net.listeners().await.is_empty() || node.net.0.endpoint.lock().unwrap().is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspicion_is_not_passed_on_before_it_is_verified() {
+    let a = Node::server(1, Transport::Memory, Vec::new()).await;
+    let id = descriptor(9, &a.addresses).id;
+    a.learn(descriptor(9, &a.addresses));
+    let directory = &a.net.0.shared.directory;
+    // The signing counts as a sign of life; the suspicion must be later.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert!(directory.suspect(&id));
+    assert!(a.believes_lost(&id));
+    assert_eq!(directory.lost(10), []);
+    assert!(directory.mark_lost(&id));
+    assert_eq!(directory.lost(10).len(), 1);
+    directory.mark_seen(&id);
+    assert_eq!(directory.lost(10), []);
+    assert!(!a.believes_lost(&id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_word_of_others_does_not_count_against_our_own_eyes() {
+    let a = Node::server(1, Transport::Memory, Vec::new()).await;
+    let b = Node::server(2, Transport::Memory, a.addresses.clone()).await;
+    eventually("joined", || a.known() == 2 && b.known() == 2).await;
+    let gone = descriptor(9, &a.addresses).id;
+    a.learn(descriptor(9, &a.addresses));
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let word = |id: NodeId| [(id.0[..8].try_into().unwrap(), Duration::ZERO)];
+    let shared = &a.net.0.shared;
+    let hear = |id: NodeId| shared.directory.hear_lost(&word(id), |id| shared.links.is_connected(id));
+    assert_eq!((hear(gone), hear(b.id()), hear(a.id())), (1, 0, 0));
+    assert!(a.believes_lost(&gone) && !a.believes_lost(&b.id()));
+}

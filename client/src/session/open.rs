@@ -1,0 +1,317 @@
+//! How a session comes to stand: the cached table and guard of the last run where there are any, the bootstrap nodes where
+//! there are not. With a cache, nobody but the guard is talked to.
+
+use super::{Experience, Inbox, News, Replies, Session, UNSENT_MAX, lock};
+use crate::clock::{moment, timestamp};
+use crate::cpu::Account;
+use crate::error::Error;
+use crate::keyring::{private_folder, replace_file};
+use crate::net::{Net, NetConfig, SharedTable, Transport};
+use crate::service::Service;
+use crate::stamping::Stamping;
+use futures::stream::{FuturesUnordered, StreamExt};
+use libp2p::Multiaddr;
+use palimpsest_proto::flow::Flights;
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::onion::Ring;
+use palimpsest_proto::secret::Secret;
+use palimpsest_proto::select::{GuardList, NodeTable, Outcomes};
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Nodes that a table must hold before paths are built on it: guard, middle, holder, back, and one to choose.
+const TABLE_NODES_MIN: usize = 5;
+/// After this long without a connection the next guard is tried beside the first one.
+const GUARD_STAGGER: Duration = Duration::from_millis(700);
+/// The pause before the network is entered anew.
+const ENTER_PAUSE: Duration = Duration::from_millis(300);
+/// Guards tried before the bootstrap nodes are asked.
+const GUARDS_TRIED_MAX: usize = 12;
+/// Nodes beside the bootstrap nodes with whom a first run compares tables.
+const CROSS_CHECKED: usize = 2;
+/// How long a first run compares tables, once it has one.
+const CROSS_CHECK: Duration = Duration::from_millis(800);
+/// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
+const SYNC_ROUNDS_MAX: usize = 64;
+/// How long one exchange of tables may take.
+const SYNC_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes of a cached table or guard list at most.
+const CACHE_BYTES_MAX: u64 = 128 << 20;
+
+/// What a session needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionOptions {
+    /// Where table and guards are kept.
+    pub(crate) folder: PathBuf,
+    /// Multiaddrs of nodes to meet first.
+    pub(crate) bootstrap: Vec<String>,
+    /// What to speak.
+    pub(crate) transport: Transport,
+    /// How long finding the network may take.
+    pub(crate) connect_deadline: Duration,
+}
+
+fn read_cache(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(CACHE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn disk(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Disk { path, doing, source }
+}
+
+impl Session {
+    /// Enters the network.
+    ///
+    /// # Errors
+    /// `NoNetwork` when nobody answers before the deadline, naming who was tried; `Disk` for the folder.
+    pub(crate) async fn open(options: SessionOptions) -> Result<Arc<Session>, Error> {
+        let SessionOptions { folder, bootstrap, transport, connect_deadline } = options;
+        private_folder(&folder).map_err(disk(&folder, "make the folder"))?;
+        let (now, wall) = (moment(), timestamp());
+        // Damaged caches are as good as none: the network gives new ones.
+        let cached = read_cache(&folder.join("table")).and_then(|b| NodeTable::decode(b.into(), wall, now).ok());
+        let guards = read_cache(&folder.join("guards")).and_then(|b| GuardList::decode(b.into()).ok());
+        let table: SharedTable = Arc::new(RwLock::new(cached.unwrap_or_default()));
+        let ring = Arc::new(Ring::new(&mut rand::rng(), now));
+        let inbox = Arc::new(Inbox { ring, replies: Arc::default(), account: Account::default() });
+        // A fresh name for each run: a guard cannot tell that two runs are one person's.
+        let seed = Secret::random(&mut rand::rng());
+        let net = Net::start(NetConfig::client(seed, transport), table.clone(), inbox.clone())
+            .map_err(|e| Error::Net(e.to_string()))?;
+        let mut session = Session::new(net, table, inbox, None, folder);
+        session.guards = Mutex::new(guards.unwrap_or_default());
+        session.bootstrap = bootstrap;
+        let mut tried = Vec::new();
+        let entered = tokio::time::timeout(connect_deadline, session.enter(&mut tried)).await;
+        if !matches!(entered, Ok(true)) {
+            session.net.shutdown().await;
+            return Err(Error::NoNetwork { tried });
+        }
+        session.save()?;
+        Ok(Arc::new(session))
+    }
+
+    /// A session of a node, over the node's own network, table and onion keys. It has no guard until
+    /// [`Session::find_own_guard`].
+    pub(crate) fn embedded(
+        net: Net,
+        table: SharedTable,
+        ring: Arc<Ring>,
+        replies: Arc<Replies>,
+        own: Arc<dyn Service>,
+        folder: PathBuf,
+    ) -> Arc<Session> {
+        let guards = read_cache(&folder.join("guards")).and_then(|b| GuardList::decode(b.into()).ok());
+        let mut session =
+            Session::new(net, table, Arc::new(Inbox { ring, replies, account: Account::default() }), Some(own), folder);
+        session.guards = Mutex::new(guards.unwrap_or_default());
+        Arc::new(session)
+    }
+
+    fn new(net: Net, table: SharedTable, inbox: Arc<Inbox>, own: Option<Arc<dyn Service>>, folder: PathBuf) -> Session {
+        Session {
+            guard: RwLock::new(net.local_id()),
+            mending: tokio::sync::Mutex::new(()),
+            mended: Mutex::new(moment()),
+            unsent_left: AtomicU32::new(UNSENT_MAX),
+            news: Mutex::new(News { at: moment(), silences: 0 }),
+            net,
+            table,
+            experience: Mutex::new(Experience {
+                outcomes: Outcomes::new(),
+                flights: Flights::new(),
+                overdue: HashSet::new(),
+            }),
+            inbox,
+            own,
+            stamping: Stamping::new(),
+            guards: Mutex::new(GuardList::new()),
+            folder,
+            bootstrap: Vec::new(),
+        }
+    }
+
+    /// Sees to it that a node's session has a guard. False: there is none yet, since too few nodes are known or none of
+    /// them answers.
+    pub(crate) async fn find_own_guard(&self) -> bool {
+        if self.guard() != self.net.local_id() {
+            return true;
+        }
+        self.table_len() >= TABLE_NODES_MIN && self.find_guard(&mut Vec::new()).await && self.save_guards().is_ok()
+    }
+
+    fn table_len(&self) -> usize {
+        self.table().len()
+    }
+
+    async fn enter(&mut self, tried: &mut Vec<String>) -> bool {
+        loop {
+            let cached = self.table_len() >= TABLE_NODES_MIN;
+            if cached && self.find_guard(tried).await {
+                return true;
+            }
+            if !self.meet_bootstrap(tried).await {
+                return false;
+            }
+            if cached || self.table_len() < TABLE_NODES_MIN {
+                // Guards that are down, or a network that is still coming together; the caller's deadline bounds the wait.
+                tokio::time::sleep(ENTER_PAUSE).await;
+            }
+        }
+    }
+
+    /// Connects to the first guard of the sample that answers, in the sample's order, and takes the news from it. A guard
+    /// that is slow is not waited for: after [`GUARD_STAGGER`] the next one is tried beside it.
+    async fn find_guard(&self, tried: &mut Vec<String>) -> bool {
+        let mut waiting = FuturesUnordered::new();
+        let mut asked: Vec<NodeId> = Vec::new();
+        loop {
+            let next = (asked.len() < GUARDS_TRIED_MAX).then(|| self.next_guard(&asked)).flatten();
+            match next {
+                Some(id) => {
+                    asked.push(id);
+                    let addresses = self.addresses_of(&id);
+                    tried.extend(addresses.first().map(ToString::to_string).filter(|text| !tried.contains(text)));
+                    waiting.push(async move {
+                        let connected = self.net.connect(Some(id), addresses, SYNC_DEADLINE).await.is_ok();
+                        (id, connected && self.sync_whole(id).await)
+                    });
+                }
+                None if waiting.is_empty() => return false,
+                None => {}
+            }
+            let pause = if next.is_some() { GUARD_STAGGER } else { SYNC_DEADLINE * 2 };
+            match tokio::time::timeout(pause, waiting.next()).await {
+                Ok(Some((id, true))) => {
+                    lock(&self.guards).reached(&id);
+                    *self.guard.write().unwrap_or_else(PoisonError::into_inner) = id;
+                    return true;
+                }
+                Ok(Some((id, false))) => lock(&self.guards).failed(&id, moment()),
+                // Slow: it counts as failed for now, and may still win.
+                Err(_) => {
+                    if let Some(id) = next {
+                        lock(&self.guards).failed(&id, moment());
+                    }
+                }
+                Ok(None) => {}
+            }
+        }
+    }
+
+    /// Takes all that a node knows and this client does not: exchanges are bounded, so it may take several.
+    async fn sync_whole(&self, id: NodeId) -> bool {
+        for round in 0..SYNC_ROUNDS_MAX {
+            match self.net.sync(id, SYNC_DEADLINE).await {
+                Ok(report) if report.more => {}
+                Ok(_) => return true,
+                Err(_) => return round > 0,
+            }
+        }
+        true
+    }
+
+    /// The next guard to try, the sample filled up first if need be.
+    fn next_guard(&self, asked: &[NodeId]) -> Option<NodeId> {
+        let table = self.table();
+        let mut guards = lock(&self.guards);
+        guards.refill(&mut rand::rng(), &table, self.own_id(), timestamp());
+        guards.choose(&table, moment(), asked)
+    }
+
+    fn addresses_of(&self, id: &NodeId) -> Vec<Multiaddr> {
+        let table = self.table();
+        let Some(node) = table.get(id) else { return Vec::new() };
+        node.signed().addresses.iter().filter_map(|a| Multiaddr::try_from(a.to_vec()).ok()).collect()
+    }
+
+    /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes found by a walk
+    /// of the overlay. Who does not answer is waited for no longer than the others take.
+    async fn meet_bootstrap(&self, tried: &mut Vec<String>) -> bool {
+        let addresses: Vec<&String> = self.bootstrap.iter().filter(|text| !tried.contains(text)).collect();
+        tried.extend(addresses.into_iter().cloned());
+        let mut meetings: FuturesUnordered<_> = self
+            .bootstrap
+            .iter()
+            .filter_map(|text| text.parse::<Multiaddr>().ok())
+            .map(|address| async move {
+                let peer = self.net.connect(None, vec![address], SYNC_DEADLINE).await.ok()?;
+                self.sync_whole(peer).await.then_some(())
+            })
+            .collect();
+        let met = loop {
+            match meetings.next().await {
+                Some(Some(_)) => break true,
+                Some(None) => {}
+                None => break false,
+            }
+        };
+        if met {
+            // The others have this long to add to it.
+            let _ = tokio::time::timeout(CROSS_CHECK, async {
+                while meetings.next().await.is_some() {}
+                let found = self.net.walk(CROSS_CHECK).await.unwrap_or_default();
+                for (id, addresses) in found.into_iter().take(CROSS_CHECKED) {
+                    if self.net.connect(Some(id), addresses, CROSS_CHECK).await.is_ok() {
+                        // One that does not answer is simply not compared with.
+                        self.sync_whole(id).await;
+                    }
+                }
+            })
+            .await;
+        }
+        met
+    }
+
+    /// Takes what the guard knows and this client does not. Ends by itself: each exchange has its deadline.
+    pub(crate) async fn take_news(&self) {
+        // Without news it goes on with what it has.
+        self.sync_whole(self.guard()).await;
+    }
+
+    /// Makes sure that the guard still answers; takes another one if not. Whoever was blamed meanwhile is forgiven. Who
+    /// asks for it while it is being done waits for the end: what leaves before would be lost.
+    pub(crate) async fn mend_guard(&self) {
+        let asked = moment();
+        let _mending = self.mending.lock().await;
+        let mended = *lock(&self.mended);
+        if mended >= asked {
+            return;
+        }
+        // Nothing came back since it was chosen or mended: it gives out its table and drops everybody's packets. Found out
+        // at the first suspicion, since each of its silences uses up somebody's chances.
+        let deaf = {
+            let outcomes = &self.experience().outcomes;
+            outcomes.suspects_guard() && outcomes.answered_at().is_none_or(|last| last < mended)
+        };
+        let guard = self.guard();
+        if deaf || self.net.sync(guard, GUARD_STAGGER * 2).await.is_err() {
+            lock(&self.guards).failed(&guard, moment());
+            self.find_guard(&mut Vec::new()).await;
+        }
+        self.experience().outcomes.forgive();
+        *lock(&self.mended) = moment();
+    }
+
+    /// Keeps table and guards for the next run.
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        let path = self.folder.join("table");
+        let table = self.table().encode();
+        replace_file(&path, &table).map_err(disk(&path, "write"))?;
+        self.save_guards()
+    }
+
+    fn save_guards(&self) -> Result<(), Error> {
+        let path = self.folder.join("guards");
+        let guards = lock(&self.guards).encode();
+        replace_file(&path, &guards).map_err(disk(&path, "write"))
+    }
+}
