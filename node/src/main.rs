@@ -1,0 +1,9 @@
+//! `pald`: the Palimpsest storage node.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

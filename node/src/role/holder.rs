@@ -1,0 +1,197 @@
+//! The holder: the last hop of requests. It opens them, asks its [`Service`], and sends the answer on the reply block.
+
+use super::RoleCpu;
+use super::relay::Arrival;
+use crate::draining::Draining;
+use crate::store::{Store, StoreError};
+use bytes::Bytes;
+use futures::future::{BoxFuture, join_all};
+pub use palimpsest_client::Service;
+use palimpsest_client::clock::timestamp;
+use palimpsest_client::net::Net;
+use palimpsest_proto::coding::{audit, check_record};
+use palimpsest_proto::ids::{NodeId, RecordAddress};
+use palimpsest_proto::message::{Answer, Ask, Due, Refusal, Request};
+use palimpsest_proto::onion::Arrived;
+use palimpsest_proto::params::{CLOCK_SKEW_SECONDS, LEASE_SECONDS_MAX};
+use palimpsest_proto::time::Timestamp;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Requests worked on at once (4 MB of shards); the store groups what waits together into one commit.
+const ANSWERING_MAX: usize = 64;
+/// What a busy holder asks for as a pause before the next try, in milliseconds.
+const BUSY_RETRY_MS: u32 = 500;
+
+/// The honest service over a store.
+pub struct Keeper {
+    store: Store,
+    id: NodeId,
+    /// Whether it serves the node itself, which does not pay itself.
+    own: bool,
+    /// Who is told which records came.
+    news: Option<mpsc::Sender<RecordAddress>>,
+    draining: Draining,
+}
+
+impl Keeper {
+    /// Serves out of `store`, for the node `id`: stamps are made out to it.
+    pub fn new(store: Store, id: NodeId) -> Keeper {
+        Keeper { store, id, own: false, news: None, draining: Draining::default() }
+    }
+
+    /// The same for what the node asks of itself.
+    pub fn own(store: Store, id: NodeId) -> Keeper {
+        Keeper { store, id, own: true, news: None, draining: Draining::default() }
+    }
+
+    /// Tells `news` which records came, as long as it has room.
+    pub fn with_news(self, news: mpsc::Sender<RecordAddress>) -> Keeper {
+        Keeper { news: Some(news), ..self }
+    }
+
+    /// Takes nothing new while `draining` is on.
+    pub fn until(self, draining: Draining) -> Keeper {
+        Keeper { draining, ..self }
+    }
+
+    async fn put_record(&self, address: RecordAddress, record: Bytes, lease_until: Timestamp) -> Result<(), Refusal> {
+        check_record(address, record.clone()).map_err(|_| Refusal::BadRecord)?;
+        self.store.put_record(address, record, lease_until).await.map_err(|e| refusal(&e))?;
+        if let Some(news) = &self.news {
+            // What does not get through is found in the next round.
+            let _ = news.try_send(address);
+        }
+        Ok(())
+    }
+
+    async fn try_answer(&self, ask: Ask) -> Result<Answer, Refusal> {
+        // Before the disk is touched.
+        if let Some(due) = ask.due(&self.id) {
+            if self.draining.is_on() {
+                return Err(Refusal::Draining);
+            }
+            self.check_due(&due)?;
+        }
+        match ask {
+            Ask::Store { lease_until, shard, .. } => {
+                let locator = shard.locator();
+                self.store.put(shard, lease_until).await.map_err(|e| refusal(&e))?;
+                Ok(Answer::Stored { locator })
+            }
+            Ask::Fetch { locator } => match self.store.get(locator).await.map_err(|e| refusal(&e))? {
+                Some(shard) => Ok(Answer::Shard(shard.bytes().clone())),
+                None => Err(Refusal::Absent),
+            },
+            Ask::Probe { locators } => Ok(Answer::Present(self.store.has(&locators).map_err(|e| refusal(&e))?)),
+            Ask::PutRecord { lease_until, address, record, .. } => {
+                self.put_record(address, record, lease_until).await?;
+                Ok(Answer::RecordStored { address })
+            }
+            Ask::PutRecords { lease_until, records, .. } => {
+                // Together, so that the store makes one commit of them.
+                let puts = records
+                    .into_iter()
+                    .map(async |(address, record)| self.put_record(address, record, lease_until).await.is_ok());
+                let kept = join_all(puts).await.into_iter().enumerate();
+                Ok(Answer::Present(kept.fold(0, |bits, (place, kept)| bits | u32::from(kept) << place)))
+            }
+            Ask::GetRecord { address } => match self.store.get_record(address).await.map_err(|e| refusal(&e))? {
+                Some(record) => Ok(Answer::Record(record)),
+                None => Err(Refusal::Absent),
+            },
+            Ask::Audit { locator, leaf } => match self.store.get(locator).await.map_err(|e| refusal(&e))? {
+                Some(shard) => Ok(Answer::Proof(audit::prove(&shard, leaf))),
+                None => Err(Refusal::Absent),
+            },
+            Ask::Renew { lease_until, locators, .. } => {
+                Ok(Answer::Present(self.store.renew(&locators, lease_until).await.map_err(|e| refusal(&e))?))
+            }
+            Ask::ProbeRecords { lease_until, addresses } => {
+                Ok(Answer::Present(self.store.has_records(&addresses, lease_until).map_err(|e| refusal(&e))?))
+            }
+        }
+    }
+
+    /// Refuses leases out of range, and stamps that do not pay what is asked of everybody at the moment.
+    fn check_due(&self, due: &Due) -> Result<(), Refusal> {
+        check_lease(due.lease_until)?;
+        if self.own {
+            return Ok(());
+        }
+        let bits = due.price(self.store.usage().fill(), timestamp());
+        due.stamp.verify(&due.puzzle, bits).map_err(|_| Refusal::Price { bits })
+    }
+}
+
+impl Service for Keeper {
+    fn answer(&self, ask: Ask) -> BoxFuture<'_, Option<Answer>> {
+        Box::pin(async move { Some(self.try_answer(ask).await.unwrap_or_else(Answer::Refused)) })
+    }
+}
+
+fn check_lease(until: Timestamp) -> Result<(), Refusal> {
+    let now = timestamp();
+    // A day more than the longest lease: publishers round up.
+    if until > now.plus(LEASE_SECONDS_MAX + 86_400 + CLOCK_SKEW_SECONDS) {
+        Err(Refusal::LeaseTooLong)
+    } else if until.plus(CLOCK_SKEW_SECONDS) < now {
+        Err(Refusal::LeaseOver)
+    } else {
+        Ok(())
+    }
+}
+
+fn refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::QuotaReached | StoreError::DiskFull => Refusal::Full,
+        StoreError::ReadOnly => Refusal::ReadOnly,
+        StoreError::RecordTooLong(_) => Refusal::BadRecord,
+        StoreError::Disk { .. } => Refusal::Failed,
+        _ => Refusal::Busy { retry_ms: BUSY_RETRY_MS },
+    }
+}
+
+/// Serves `arrivals` until `stop`, then finishes what it has begun.
+pub async fn serve(
+    mut arrivals: mpsc::Receiver<Arrival>,
+    service: Arc<dyn Service>,
+    net: Net,
+    cpu: Arc<RoleCpu>,
+    stop: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(ANSWERING_MAX));
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Arrival { arrived, place } = tokio::select! {
+            () = stop.cancelled() => break,
+            arrived = arrivals.recv() => match arrived {
+                Some(arrived) => arrived,
+                None => break,
+            },
+        };
+        let (service, net, cpu) = (service.clone(), net.clone(), cpu.clone());
+        tokio::spawn(async move {
+            answer(arrived, &*service, &net, &cpu).await;
+            drop((permit, place));
+        });
+    }
+    // All permits back: what was begun has ended. Whoever awaits this has a deadline.
+    let _ = permits.acquire_many(ANSWERING_MAX as u32).await;
+}
+
+async fn answer(arrived: Arrived, service: &dyn Service, net: &Net, cpu: &RoleCpu) {
+    // A request that does not open or decode is dropped without a sign, like any other bad packet.
+    let Ok(message) = cpu.holder.on(|| arrived.open()) else { return };
+    let Ok(Request { reply, ask }) = cpu.naming.on(|| Request::decode(message)) else { return };
+    let Some(answer) = service.answer(ask).await else { return };
+    let parts = answer.encode_parts();
+    if let Ok((first, packet)) = cpu.holder.on(|| reply.seal(parts.size(), &parts.as_slices())) {
+        // A full link drops the reply; the asker asks another way.
+        let _ = net.send(first, packet);
+    }
+}
+
+#[cfg(test)]
+mod tests;
