@@ -1,0 +1,213 @@
+//! The commands, one file each, and what they share: failures, deadlines on the command line, and Ctrl-C.
+
+mod bench;
+mod demo;
+mod down;
+mod durability;
+mod heal;
+mod kill;
+mod size;
+mod start;
+mod up;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use palimpsest_testnet::memory::NetworkError;
+use palimpsest_testnet::process::{Testnet, TestnetError};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Networks of Palimpsest nodes on this machine, for tests and demonstrations.
+#[derive(Debug, Parser)]
+#[command(name = "pal-testnet", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Kill(kill::Args),
+    Start(start::Args),
+    Down(down::Args),
+    Demo(demo::Args),
+    Bench(bench::Args),
+    Durability(durability::Args),
+    Heal(heal::Args),
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Net(#[from] TestnetError),
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("`pal {doing}` failed: {complaint}")]
+    Pal { doing: &'static str, complaint: String },
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error("cannot {doing}: {source}")]
+    Client { doing: &'static str, source: Box<palimpsest_client::Error> },
+    #[error("the store of a node: {0}")]
+    Store(#[from] palimpsest_node::store::StoreError),
+    #[error("the measurement broke off: {0}")]
+    Broken(String),
+    #[error("what was fetched is not what was published")]
+    Differs,
+    #[error("interrupted; the network was ended")]
+    Interrupted,
+}
+
+/// What a shell sees of a process that SIGINT ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Runs a command to its end, and says on standard error why it failed if it did.
+pub(crate) async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Up(args) => up::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Kill(args) => kill::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Start(args) => start::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Down(args) => down::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(args).await,
+        Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Heal(args) => heal::run(args).await,
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("pal-testnet: {failure}");
+        match failure {
+            Failure::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Returns when somebody wants this program to end: Ctrl-C, SIGTERM, or the end of the terminal.
+async fn interrupted() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut arrivals) => _ = arrivals.recv().await,
+            // Not to be heard: then it ends the program in its usual way.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+/// Runs work that makes a network in `dir`, and gives up when interrupted; nothing of the network is left then.
+async fn unless_interrupted<T>(dir: &Path, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // The work is dropped at the end of this statement, and with it its hold on the network.
+    let outcome = tokio::select! {
+        outcome = work => Some(outcome),
+        () = interrupted() => None,
+    };
+    match outcome {
+        Some(outcome) => outcome,
+        None => {
+            discard(dir).await?;
+            Err(Failure::Interrupted)
+        }
+    }
+}
+
+/// Ends the network in `dir`, if there is one, and forgets it.
+async fn discard(dir: &Path) -> Result<(), Failure> {
+    match Testnet::open(dir) {
+        Ok(net) => Ok(net.discard().await?),
+        Err(TestnetError::NoNetwork { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A line on standard output. Nobody reading it is no reason to end half-way and leave a network behind.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _nobody_reads = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A folder to work in below `parent`, removed when dropped. Its path is absolute: others are told of it.
+fn workplace(parent: &Path, prefix: &str) -> Result<TempDir, Failure> {
+    let failed = |source| Failure::File { doing: "make a folder in", path: parent.to_owned(), source };
+    let parent = parent.canonicalize().map_err(failed)?;
+    tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(failed)
+}
+
+/// Seconds on the command line: `20`, `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 =
+        text.strip_suffix('s').unwrap_or(text).parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+/// Turns a file's error into a failure that names it.
+fn at<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Failure + 'a {
+    move |source| Failure::File { doing, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, seconds};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_of_the_documentation_are_understood() {
+        for line in [
+            "up --nodes 40 --dir /tmp/net --transport quic",
+            "kill --dir /tmp/net --fraction 0.5 --seed 7",
+            "kill --dir /tmp/net --fraction 50% --seed 7 --signal STOP",
+            "start --dir /tmp/net",
+            "down --dir /tmp/net",
+            "demo",
+            "demo photo.jpg",
+            "bench --json",
+            "durability",
+            "heal",
+            "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
+            "durability --survive 30% --size 1GiB --life-days 30 --low 0.7,0.9 --patience-hours never,24 --json",
+            "bench --parts idle,large,kill --size 1GiB --seeds 10 --tahoe results",
+        ] {
+            let words = std::iter::once("pal-testnet").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in [
+            "",
+            "up",
+            "kill --dir /d --fraction 2 --seed 1",
+            "up --dir /d --transport sctp",
+            "bench --parts all",
+            "durability --low 2",
+            "heal --minute 0",
+            "heal --nodes 5",
+        ] {
+            let words = std::iter::once("pal-testnet").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_numbers() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(seconds("20s"), Ok(Duration::from_secs(20)));
+        for bad in ["", "-1", "NaN", "1e300", "soon"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

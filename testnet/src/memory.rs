@@ -1,0 +1,211 @@
+//! A whole network in one process, over libp2p's memory transport: real nodes with real stores, no sockets. It does not
+//! cover process death (`process`), TCP, QUIC, or clocks that differ.
+
+use palimpsest_client::net::Transport;
+use palimpsest_client::{Client, ClientOptions, Error};
+use palimpsest_node::config::{Meddler, Stand};
+use palimpsest_node::work::UpkeepConfig;
+use palimpsest_node::{Node, NodeConfig, NodeError};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use thiserror::Error as ThisError;
+use tokio::time::Instant;
+
+/// How long a network may take until all know each other.
+const MEET_DEADLINE: Duration = Duration::from_secs(60);
+/// How often it is looked whether they do: tables are shared state without an event to await.
+const MEET_PAUSE: Duration = Duration::from_millis(50);
+/// Nodes whose addresses are given to the others as bootstrap.
+const BOOTSTRAP: usize = 3;
+
+/// Why a network did not start.
+#[derive(Debug, ThisError)]
+pub enum NetworkError {
+    /// No folder could be made.
+    #[error("no folder for the nodes: {0}")]
+    Folder(#[source] std::io::Error),
+    /// A node did not start.
+    #[error("node {index} did not start: {source}")]
+    Node {
+        /// Which.
+        index: usize,
+        /// Why.
+        #[source]
+        source: NodeError,
+    },
+    /// They did not all find each other.
+    #[error("after {} s the least informed node knows {known} of {nodes}", MEET_DEADLINE.as_secs())]
+    Strangers {
+        /// Nodes that the least informed one knows.
+        known: usize,
+        /// Nodes there are.
+        nodes: usize,
+    },
+}
+
+/// What network to make.
+pub struct NetworkOptions {
+    /// How many nodes.
+    pub nodes: usize,
+    /// Each node's quota in bytes.
+    pub quota_bytes: u64,
+    /// When and how much the nodes work for what was published; `None`: nothing heals.
+    pub upkeep: Option<UpkeepConfig>,
+    /// A service in the honest one's place, by index.
+    pub service: Box<dyn Fn(usize) -> Option<Stand> + Send>,
+    /// What a relay does to the packets of others, by index.
+    pub meddler: Box<dyn Fn(usize) -> Option<Meddler> + Send>,
+}
+
+impl NetworkOptions {
+    /// Honest nodes with room enough.
+    pub fn honest(nodes: usize) -> NetworkOptions {
+        NetworkOptions {
+            nodes,
+            quota_bytes: 1 << 30,
+            upkeep: None,
+            service: Box::new(|_| None),
+            meddler: Box::new(|_| None),
+        }
+    }
+}
+
+/// A running network; dropping it removes its folders.
+pub struct Network {
+    nodes: Vec<Option<Node>>,
+    options: NetworkOptions,
+    dir: TempDir,
+}
+
+impl Network {
+    /// Starts the nodes and waits until each knows all.
+    pub async fn start(options: NetworkOptions) -> Result<Network, NetworkError> {
+        let dir = TempDir::new().map_err(NetworkError::Folder)?;
+        let mut network = Network { nodes: Vec::new(), dir, options };
+        for index in 0..network.options.nodes {
+            let node = network.start_node(index).await?;
+            network.nodes.push(Some(node));
+        }
+        network.meet().await?;
+        Ok(network)
+    }
+
+    async fn start_node(&self, index: usize) -> Result<Node, NetworkError> {
+        let config = NodeConfig {
+            data_dir: self.node_dir(index),
+            listen: palimpsest_node::config::listen_default(Transport::Memory),
+            transport: Transport::Memory,
+            bootstrap: self.bootstrap(),
+            quota_bytes: self.options.quota_bytes,
+            scrub_period: None,
+            metrics_listen: None,
+            upkeep: self.options.upkeep,
+            embedded: true,
+            service: (self.options.service)(index),
+            meddler: (self.options.meddler)(index),
+        };
+        Node::start(config).await.map_err(|source| NetworkError::Node { index, source })
+    }
+
+    /// Where to begin: at some that run now.
+    fn bootstrap(&self) -> Vec<String> {
+        let first = |node: &Node| node.addresses().first().map(ToString::to_string);
+        self.running().filter_map(first).take(BOOTSTRAP).collect()
+    }
+
+    /// Waits until each running node knows as many as were ever started.
+    pub async fn meet(&self) -> Result<(), NetworkError> {
+        let nodes = self.options.nodes;
+        let until = Instant::now() + MEET_DEADLINE;
+        loop {
+            let known = self.nodes.iter().flatten().map(Node::known_nodes).min().unwrap_or(0);
+            if known >= nodes {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(NetworkError::Strangers { known, nodes });
+            }
+            tokio::time::sleep(MEET_PAUSE).await;
+        }
+    }
+
+    /// The folder of a node.
+    pub fn node_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("node-{index:03}"))
+    }
+
+    /// The folder under which all others lie.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// A running node.
+    pub fn node(&self, index: usize) -> Option<&Node> {
+        self.nodes.get(index)?.as_ref()
+    }
+
+    /// Ends a node without a word to anybody.
+    pub async fn kill(&mut self, index: usize) {
+        if let Some(node) = self.nodes.get_mut(index).and_then(Option::take) {
+            node.abandon().await;
+        }
+    }
+
+    /// Starts one node more, and waits until all know it; its index.
+    pub async fn join(&mut self) -> Result<usize, NetworkError> {
+        let index = self.add().await?;
+        self.meet().await?;
+        Ok(index)
+    }
+
+    /// Starts one node more, whoever knows it; its index.
+    pub async fn add(&mut self) -> Result<usize, NetworkError> {
+        let index = self.nodes.len();
+        let node = self.start_node(index).await?;
+        self.nodes.push(Some(node));
+        self.options.nodes += 1;
+        Ok(index)
+    }
+
+    /// Starts a dead node again with an empty store: its disk was lost, and its identity was not.
+    pub async fn restart_empty(&mut self, index: usize) -> Result<(), NetworkError> {
+        std::fs::remove_dir_all(self.node_dir(index).join("store")).map_err(NetworkError::Folder)?;
+        self.restart(index).await
+    }
+
+    /// The numbers of the nodes that run.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|&index| self.node(index).is_some())
+    }
+
+    /// The nodes that run.
+    pub fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Starts a dead node again on its folder.
+    pub async fn restart(&mut self, index: usize) -> Result<(), NetworkError> {
+        let node = self.start_node(index).await?;
+        self.nodes[index] = Some(node);
+        Ok(())
+    }
+
+    /// A client with the data folder of that name, kept from one call to the next.
+    pub async fn client(&self, name: &str) -> Result<Client, Error> {
+        Client::start(ClientOptions {
+            data_dir: self.dir.path().join(name),
+            bootstrap: self.bootstrap(),
+            transport: Transport::Memory,
+            connect_deadline: Duration::from_secs(20),
+        })
+        .await
+    }
+
+    /// Ends everything in order.
+    pub async fn shutdown(mut self) {
+        for node in self.nodes.iter_mut().filter_map(Option::take) {
+            node.shutdown().await;
+        }
+    }
+}

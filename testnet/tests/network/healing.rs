@@ -1,0 +1,261 @@
+//! A network that heals itself: by wardens, by readers, by whoever keeps a link; and nodes that come and go.
+
+use super::common::{DEADLINE, content, fetch, publish, stand};
+use bytes::{Bytes, BytesMut};
+use palimpsest_client::{Capability, Client, KeepOptions, Kept, Kind, Progress, PublishOptions, Status};
+use palimpsest_node::Node;
+use palimpsest_node::work::UpkeepConfig;
+use palimpsest_proto::coding::{Geometry, encode};
+use palimpsest_proto::ids::Locator;
+use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::params::{PROOF_BYTES, SHARD_BYTES};
+use palimpsest_testnet::memory::{Network, NetworkOptions};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often it is looked whether a network has healed: what is on disks is no event to await.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Everything sooner than in life.
+fn hasty() -> UpkeepConfig {
+    UpkeepConfig {
+        turn: Duration::from_secs(4),
+        audit_every: Duration::from_secs(30),
+        records_every: Duration::from_secs(8),
+        handover_every: Duration::from_secs(4),
+        bytes_per_second: 64 << 20,
+        ..UpkeepConfig::default()
+    }
+}
+
+async fn network(nodes: usize, upkeep: Option<UpkeepConfig>) -> Network {
+    Network::start(NetworkOptions { upkeep, ..NetworkOptions::honest(nodes) }).await.unwrap()
+}
+
+/// The shards that a node holds and would not give up first.
+fn leased(node: &Node) -> BTreeSet<Locator> {
+    let now = palimpsest_client::clock::timestamp();
+    let mut all = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let some = node.store().shards_after(after, 1024).unwrap();
+        all.extend(some.iter().filter(|(_, lease)| *lease > now).map(|(locator, _)| *locator));
+        match some.last() {
+            Some((last, _)) => after = Some(*last),
+            None => return all,
+        }
+    }
+}
+
+/// The shards that anybody holds.
+fn held(network: &Network) -> BTreeSet<Locator> {
+    network.running().flat_map(leased).collect()
+}
+
+fn records(network: &Network) -> u64 {
+    network.running().map(|node| node.store().usage().records).sum()
+}
+
+/// Waits until it is so; the deadline is for what never happens.
+async fn until(what: &str, network: &Network, so: impl Fn() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !so() {
+        let works = || network.running().map(|node| node.status()["work"].to_string()).collect::<Vec<_>>().join("\n");
+        assert!(Instant::now() < end, "never {what}; records {}, {}", records(network), works());
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn status(client: &Client, link: &Capability) -> Status {
+    let progress = Progress::new();
+    tokio::time::timeout(DEADLINE, client.status(link, &progress)).await.unwrap().unwrap()
+}
+
+async fn keep(client: &Client, link: &Capability) -> Kept {
+    let progress = Progress::new();
+    tokio::time::timeout(DEADLINE, client.keep(link, KeepOptions::default(), &progress)).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_half_of_the_nodes_dead_wardens_put_everything_back() {
+    let mut network = network(24, Some(hasty())).await;
+    let publisher = network.client("publisher").await.unwrap();
+    let file = content(60, 3 << 20);
+    let link = publish(&publisher, &file).await.unwrap().link;
+    publisher.close().await.unwrap();
+    let all = held(&network);
+    // Each of the 3 stripes has three addresses, and 20 nodes near each.
+    until("all wardens have their records", &network, || records(&network) >= 3 * 3 * 20).await;
+    for index in (0..24).step_by(2) {
+        network.kill(index).await;
+    }
+    assert!(held(&network).len() * 10 < all.len() * 7, "half of the shards are gone");
+    until("whole again", &network, || all.intersection(&held(&network)).count() * 100 >= all.len() * 95).await;
+    let reader = network.client("reader").await.unwrap();
+    assert!(fetch(&reader, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}
+
+/// Two of 24 nodes say that they have and store everything, and keep nothing. They cost the shards that they were given, and
+/// talk no warden out of a repair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holders_that_claim_what_they_lack_do_not_keep_wardens_from_repairing() {
+    let lie = |ask| {
+        Some(match ask {
+            Ask::Store { shard, .. } => Answer::Stored { locator: shard.locator() },
+            Ask::PutRecord { address, .. } => Answer::RecordStored { address },
+            Ask::Probe { .. } | Ask::ProbeRecords { .. } | Ask::PutRecords { .. } => Answer::Present(u32::MAX),
+            Ask::Renew { .. } => Answer::Present(u32::MAX),
+            Ask::Audit { .. } => Answer::Proof(Bytes::from(vec![7; PROOF_BYTES])),
+            Ask::Fetch { .. } | Ask::GetRecord { .. } => Answer::Refused(Refusal::Absent),
+        })
+    };
+    let service = move |index| if index % 12 == 1 { stand(lie) } else { None };
+    let options = NetworkOptions { upkeep: Some(hasty()), service: Box::new(service), ..NetworkOptions::honest(24) };
+    let mut network = Network::start(options).await.unwrap();
+    let publisher = network.client("publisher").await.unwrap();
+    let file = content(65, 3 << 20);
+    let link = publish(&publisher, &file).await.unwrap().link;
+    publisher.close().await.unwrap();
+    let all = held(&network);
+    // An address of which both liars were given the seed stays without; six of nine are enough.
+    until("most wardens have their records", &network, || records(&network) >= 6 * 18).await;
+    for index in (0..24).step_by(2) {
+        network.kill(index).await;
+    }
+    assert!(all.intersection(&held(&network)).count() * 10 < all.len() * 7, "half of the honest nodes are gone");
+    until("repaired", &network, || all.intersection(&held(&network)).count() * 100 >= all.len() * 75).await;
+    let reader = network.client("reader").await.unwrap();
+    assert!(fetch(&reader, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
+    let mut network = network(12, None).await;
+    let client = network.client("user").await.unwrap();
+    let file = content(61, 3 << 20);
+    let link = publish(&client, &file).await.unwrap().link;
+    let capability: Capability = link.parse().unwrap();
+    let all = held(&network);
+    // Three of twelve lose their disks.
+    for index in [1, 5, 9] {
+        network.kill(index).await;
+        network.restart_empty(index).await.unwrap();
+    }
+    network.meet().await.unwrap();
+    let before = held(&network).len();
+    assert!(before < all.len());
+    // At first others may take the three for dead still, and ask them for nothing.
+    let end = Instant::now() + DEADLINE;
+    let fetched = loop {
+        let reader = network.client("reader").await.unwrap();
+        let (got, fetched) = fetch(&reader, &link).await.unwrap();
+        assert!(got == file);
+        reader.close().await.unwrap();
+        // What only our own guard has is put back a second time, and does not count.
+        if held(&network).len() > before {
+            break fetched;
+        }
+        assert!(Instant::now() < end, "{fetched:?}");
+        tokio::time::sleep(LOOK).await;
+    };
+    let read = held(&network);
+    assert!(fetched.healed > 0 && read.is_subset(&all), "{} {before} {} {fetched:?}", read.len(), all.len());
+
+    let kept = keep(&client, &capability).await;
+    assert_eq!((kept.stripes, kept.lost, kept.short), (3, 0, 0), "{kept:?}");
+    assert!(kept.repaired > 0 && kept.renewed > 0, "{kept:?}");
+    // But for what belongs with our own guard.
+    assert!(all.difference(&held(&network)).count() as u64 <= kept.unasked, "{kept:?}");
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_repair_link_one_keeps_and_cannot_read() {
+    let mut network = network(12, None).await;
+    let owner = network.client("owner").await.unwrap();
+    let file = content(62, 3 << 20);
+    let link: Capability = publish(&owner, &file).await.unwrap().link.parse().unwrap();
+    let progress = Progress::new();
+    let repair = owner.repair_link(&link, PublishOptions::default(), &progress).await.unwrap();
+    assert!(owner.repair_link(&repair, PublishOptions::default(), &progress).await.is_err());
+    let all = held(&network);
+    // Two, since the friend's guard may be one of them, and is not asked.
+    for index in [3, 8] {
+        network.kill(index).await;
+        network.restart_empty(index).await.unwrap();
+    }
+    network.meet().await.unwrap();
+
+    let friend = network.client("friend").await.unwrap();
+    let repair: Capability = repair.to_string().parse().unwrap();
+    assert_eq!(fetch(&friend, &repair.to_string()).await.unwrap_err().kind(), Kind::Usage);
+    // The list's one stripe, and the three of the file.
+    let kept = keep(&friend, &repair).await;
+    assert_eq!((kept.stripes, kept.lost, kept.short), (4, 0, 0), "{kept:?}");
+    assert!(kept.repaired > 0);
+    assert!(all.difference(&held(&network)).count() as u64 <= kept.unasked, "{kept:?}");
+    assert_eq!(status(&friend, &repair).await.stripes.len(), 4);
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_leaves_nothing_behind() {
+    let mut network = network(24, Some(hasty())).await;
+    let client = network.client("user").await.unwrap();
+    let file = content(63, 3 << 20);
+    let link = publish(&client, &file).await.unwrap().link;
+    let all = held(&network);
+    assert!(!leased(network.node(7).unwrap()).is_empty());
+    network.node(7).unwrap().drain();
+    until("drained", &network, || network.node(7).unwrap().status()["drained"] == true).await;
+    assert!(leased(network.node(7).unwrap()).is_empty());
+    network.kill(7).await;
+    assert_eq!(all.difference(&held(&network)).count(), 0, "nothing is lost");
+    assert!(fetch(&client, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}
+
+/// Where nobody takes anything, a node that drains keeps all of it, and does not say that it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_nobody_relieves_is_never_drained() {
+    let full = |ask| match ask {
+        Ask::Probe { .. } | Ask::ProbeRecords { .. } => None,
+        _ => Some(Answer::Refused(Refusal::Full)),
+    };
+    let service = move |index| if index == 0 { None } else { stand(full) };
+    let options = NetworkOptions { upkeep: Some(hasty()), service: Box::new(service), ..NetworkOptions::honest(8) };
+    let network = Network::start(options).await.unwrap();
+    let node = network.node(0).unwrap();
+    let lease = palimpsest_client::clock::timestamp().plus(86_400);
+    let geometry = Geometry::new(2, 4).unwrap();
+    let stripe = encode(BytesMut::from(&content(66, 2 * SHARD_BYTES)[..]), geometry).unwrap();
+    for shard in &stripe.shards {
+        node.store().put(shard.clone(), lease).await.unwrap();
+    }
+    let address = stripe.descriptor.root_address().record_addresses()[0];
+    node.store().put_record(address, stripe.descriptor.encode().into(), lease).await.unwrap();
+    node.drain();
+    let left = |what: &str| node.status()["drain_left"][what].as_u64();
+    until("a round is over", &network, || left("shards") == Some(4) && left("records") == Some(1)).await;
+    assert_eq!(node.status()["drained"], false);
+    assert_eq!((leased(node).len(), node.store().record_lease(address)), (4, Ok(Some(lease))));
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_joins_takes_its_part_over() {
+    let mut network = network(24, Some(hasty())).await;
+    let client = network.client("user").await.unwrap();
+    let file = content(64, 6 << 20);
+    let link = publish(&client, &file).await.unwrap().link;
+    let all = held(&network);
+    let joined = network.join().await.unwrap();
+    // One of the 20 nearest in five of six cases, and then in one of 20 it was the farthest holder that it takes over from.
+    until("it got some", &network, || !leased(network.node(joined).unwrap()).is_empty()).await;
+    assert_eq!(all.difference(&held(&network)).count(), 0, "nothing is lost");
+    assert!(fetch(&client, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}

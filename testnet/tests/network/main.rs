@@ -1,0 +1,15 @@
+//! The whole system in one process, over the memory transport. One test binary, since each costs a link.
+//! A failed expectation is a failed test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
+mod canary;
+mod common;
+mod flood;
+mod guard;
+mod healing;
+mod liars;
+mod prices;
+mod publish_fetch;
+mod relays;
+mod resume;
+mod start;

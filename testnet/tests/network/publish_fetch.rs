@@ -1,0 +1,125 @@
+//! The main job over a whole network in one process: what is published is fetched, whatever its size, also with half of the
+//! nodes gone; and what cannot be fetched is said to be so.
+
+use super::common::{content, fetch, fetch_range, publish};
+use bytes::Bytes;
+use palimpsest_client::{Error, Kind, StripeName};
+use palimpsest_testnet::memory::{Network, NetworkOptions};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_every_kind_come_back_whole() {
+    let network = Network::start(NetworkOptions::honest(12)).await.unwrap();
+    let client = network.client("publisher").await.unwrap();
+    let reader = network.client("reader").await.unwrap();
+    let repeats = Bytes::from(content(1, 300_000).repeat(12));
+    let files = [
+        Bytes::new(),
+        content(2, 1),
+        content(3, 64),
+        content(4, 65),
+        content(5, 128 * 1024),
+        content(6, 128 * 1024 + 1),
+        content(7, 3_000_000),
+        Bytes::from(vec![0; 3_000_000]),
+        repeats,
+    ];
+    for file in files {
+        let published = publish(&client, &file).await.unwrap();
+        assert_eq!(published.bytes, file.len() as u64);
+        let (got, fetched) = fetch(&reader, &published.link).await.unwrap();
+        assert!(got == file, "{} bytes came back changed", file.len());
+        assert_eq!(fetched.bad_answers, 0);
+        // The same bytes, the same secret: the same link.
+        if file.len() < 1_000_000 {
+            assert_eq!(publish(&client, &file).await.unwrap().link, published.link);
+        }
+    }
+    // Another user's secret: another link.
+    let other = network.client("other").await.unwrap();
+    let file = content(4, 65);
+    assert_ne!(publish(&other, &file).await.unwrap().link, publish(&client, &file).await.unwrap().link);
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_is_exactly_that_part_and_costs_little_more() {
+    let network = Network::start(NetworkOptions::honest(12)).await.unwrap();
+    let client = network.client("user").await.unwrap();
+    let file = content(8, 10 << 20);
+    let link = publish(&client, &file).await.unwrap().link;
+    for range in [0..1, 5_000_000..5_000_010, 4_193_279..4_193_281, (10 << 20) - 7..(10 << 20), 3_000_000..9_000_000] {
+        let (got, fetched) = fetch_range(&client, &link, Some(range.clone())).await.unwrap();
+        assert_eq!(got, &file[range.start as usize..range.end as usize], "{range:?}");
+        assert_eq!(fetched.file_size, 10 << 20);
+        let stripes = (range.end - range.start) / 2_096_640 + 2;
+        // And the root's two.
+        assert!(fetched.shards_got <= stripes * 32 + 2, "{range:?}: {fetched:?}");
+    }
+    let outside = fetch_range(&client, &link, Some(10 << 20..11 << 20)).await.unwrap_err();
+    assert_eq!(outside.kind(), Kind::Usage);
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_half_of_the_nodes_may_vanish() {
+    let mut network = Network::start(NetworkOptions::honest(24)).await.unwrap();
+    let file = content(9, 6 << 20);
+    let publisher = network.client("publisher").await.unwrap();
+    let published = publish(&publisher, &file).await.unwrap();
+    assert!(published.survival[2].1 <= 1e-6, "{:?}", published.survival);
+    // A reader with a table from before, and one that has never been there.
+    network.client("stale").await.unwrap().close().await.unwrap();
+    for index in 12..24 {
+        network.kill(index).await;
+    }
+    for name in ["stale", "fresh"] {
+        let reader = network.client(name).await.unwrap();
+        let (got, _) = fetch(&reader, &published.link).await.unwrap();
+        assert!(got == file, "{name}");
+        reader.close().await.unwrap();
+    }
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_published_is_absent_and_the_witnesses_are_counted() {
+    let network = Network::start(NetworkOptions::honest(24)).await.unwrap();
+    let client = network.client("user").await.unwrap();
+    let elsewhere = Network::start(NetworkOptions::honest(6)).await.unwrap();
+    let foreign = elsewhere.client("user").await.unwrap();
+    let link = publish(&foreign, &content(10, 1000)).await.unwrap().link;
+    match fetch(&client, &link).await.unwrap_err() {
+        Error::Absent { nodes_said, asked } => {
+            assert!(nodes_said >= 16 && nodes_said <= asked, "{nodes_said} of {asked}");
+        }
+        other => panic!("{other}"),
+    }
+    elsewhere.shutdown().await;
+    network.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_too_few_shards_left_it_says_how_many() {
+    let mut network = Network::start(NetworkOptions::honest(14)).await.unwrap();
+    let client = network.client("user").await.unwrap();
+    let file = content(11, 3 << 20);
+    let link = publish(&client, &file).await.unwrap().link;
+    // Empty disks under the same names: the records and shards of 11 of 14 nodes are gone, the nodes are not.
+    for index in 3..14 {
+        network.kill(index).await;
+        std::fs::remove_dir_all(network.node_dir(index).join("store")).unwrap();
+        network.restart(index).await.unwrap();
+    }
+    network.meet().await.unwrap();
+    let error = fetch(&client, &link).await.unwrap_err();
+    match error {
+        Error::NotRetrievable { stripe, have, need } => {
+            assert!(have < need, "{have} of {need}");
+            // The references of two stripes lie in the manifest: there is no other stripe.
+            assert!(stripe == StripeName::Root || stripe.number() < 2, "{stripe}");
+            assert!(!matches!(stripe, StripeName::Reference { .. }), "{stripe}");
+        }
+        other => panic!("{other}"),
+    }
+    network.shutdown().await;
+}
