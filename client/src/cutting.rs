@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Stripes (8 MiB each at `--survive 50%`) that wait for the network.
+/// Stripes (13 MiB each at `--survive 50%`) that wait for the network.
 const STRIPES_WAITING_MAX: usize = 1;
 
 /// What is published.

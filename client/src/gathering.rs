@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Stripes gathered, decoded or waiting to be given out at once: 2 MiB each, twice while being rebuilt.
-const AHEAD: usize = 8;
+/// Stripes gathered, decoded or waiting to be given out at once: 4 MiB each, twice while being rebuilt.
+const AHEAD: usize = 4;
 
 /// Stripes being healed at once, and shards put back by one fetch at most (32 MiB): a reader helps, and does not pay for the
 /// whole network.

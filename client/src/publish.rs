@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
 
-/// Stripes being placed at once (8 MiB each at `--survive 50%`): enough that the last shards of one overlap the first of
+/// Stripes being placed at once (13 MiB each at `--survive 50%`): enough that the last shards of one overlap the first of
 /// the next.
 const ACTIVE: usize = 3;
 /// Nodes near each address of a stripe's descriptor that are given it as a record; they become its wardens, and spread it to

@@ -105,6 +105,7 @@ impl UpkeepArgs {
             turn: seconds(self.turn_seconds).unwrap_or(default.turn),
             audit_every: seconds(self.audit_seconds).unwrap_or(default.audit_every),
             records_every: seconds(self.round_seconds).unwrap_or(default.records_every),
+            spread_every: seconds(self.round_seconds).unwrap_or(default.spread_every).min(default.spread_every),
             handover_every: seconds(self.round_seconds).unwrap_or(default.handover_every),
             repair,
             bytes_per_second: self.upkeep_rate.unwrap_or(default.bytes_per_second),

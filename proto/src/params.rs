@@ -8,9 +8,9 @@ pub const TAG_BYTES: usize = 16;
 /// Bytes of plaintext in one data shard: the shard less its tag.
 pub const SEGMENT_BYTES: usize = SHARD_BYTES - TAG_BYTES;
 /// The numbers of data shards that a stripe may have, ascending. Few, so that they tell little of a file's length.
-pub const DATA_SHARDS: [u8; 5] = [2, 4, 8, 16, 32];
+pub const DATA_SHARDS: [u8; 6] = [2, 4, 8, 16, 32, 64];
 /// Data shards of a full stripe.
-pub const DATA_SHARDS_MAX: usize = 32;
+pub const DATA_SHARDS_MAX: usize = 64;
 /// All shards of a stripe at most: what Reed-Solomon over GF(2⁸) can tell apart, less one.
 pub const STRIPE_SHARDS_MAX: usize = 255;
 /// Bytes of plaintext in a full stripe, and so of a full pack.
@@ -27,7 +27,7 @@ pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 pub const DEDUP_CHUNKS_MAX: usize = 1 << 18;
 /// Extents that a manifest may hold; a publish that reaches the limit stops deduplicating.
 pub const EXTENTS_MAX: usize = 1 << 14;
-/// Levels of reference streams under a manifest: each level holds some 500 times what the one above it holds.
+/// Levels of reference streams under a manifest: each level holds some 600 times what the one above it holds.
 pub const LEVELS_MAX: usize = 6;
 /// Content up to this many bytes lies in the link itself.
 pub const LINK_CONTENT_BYTES_MAX: usize = 64;

@@ -4,6 +4,7 @@
 use futures::future::{Ready, ready};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
+use palimpsest_proto::params::LARGE_PACKET_BYTES;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,6 +20,10 @@ const GROWTH_BYTES: usize = 2 << 20;
 /// What a peer may make us hold on one connection: 18 MiB.
 const CONNECTION_BYTES: usize = STREAMS_MAX * DEFAULT_CREDIT as usize + GROWTH_BYTES;
 
+/// Bytes of a frame that we send, at most: a large packet in one piece and not in five, each of which would be encrypted, written
+/// and woken up for by itself. Small packets behind it wait for 64 KiB, not longer than for the large one itself.
+const FRAME_BYTES: usize = LARGE_PACKET_BYTES + 1;
+
 /// The upgrade of an authenticated connection to a [`Muxer`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Yamux;
@@ -27,6 +32,7 @@ fn config() -> Config {
     let mut config = Config::default();
     // In this order: yamux asserts at each step that the window suffices for the streams.
     config.set_max_num_streams(STREAMS_MAX).set_max_connection_receive_window(Some(CONNECTION_BYTES));
+    config.set_split_send_size(FRAME_BYTES);
     config
 }
 

@@ -28,10 +28,9 @@ const STEP_RECORDS: usize = 256;
 const SOON_MAX: usize = 4_096;
 /// Nodes nearest to an address that look at once when a record comes: a publisher seeds the nearest two but for its guard. Each
 /// waits longer than the one before it. The nearest sends without asking, since at first nobody has it; the others ask
-/// [`GLANCED`] nodes whether there is anything left to do. All wait for the next full [`PROMPT_GRAIN`], so that the records of one
-/// publish share packets.
+/// [`GLANCED`] nodes whether there is anything left to do. All wait for the next full `spread_every`, so that the records of
+/// one publish share packets.
 const PROMPT_RANKS: usize = 3;
-const PROMPT_GRAIN: Duration = Duration::from_secs(10);
 const GLANCED: usize = 2;
 /// Others that must be seen to have a record before it is released here, where there are as many.
 const LEAVING_COPIES: usize = 3;
@@ -123,8 +122,9 @@ impl RecordKeeper {
         if let Some(rank) = rank.filter(|rank| *rank < PROMPT_RANKS)
             && self.soon.len() < SOON_MAX
         {
-            let grains = self.begun.elapsed().as_secs() / PROMPT_GRAIN.as_secs() + 1 + rank as u64;
-            let at = self.begun + Duration::from_secs(grains * PROMPT_GRAIN.as_secs());
+            let every = self.upkeep.config.spread_every.as_secs_f64().max(0.001);
+            let turns = (self.begun.elapsed().as_secs_f64() / every).floor() + 1.0 + rank as f64;
+            let at = self.begun + Duration::from_secs_f64(turns * every);
             self.soon.entry(address).or_insert((at, rank));
         }
     }

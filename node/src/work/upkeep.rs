@@ -18,6 +18,9 @@ pub struct UpkeepConfig {
     pub audit_every: Duration,
     /// How often each record is looked for at the nodes near its address.
     pub records_every: Duration,
+    /// How often records that came of late are spread to the others that are near: so seldom that those of one publish share
+    /// packets, and that the publish is over; so often that the few nodes that were given one live.
+    pub spread_every: Duration,
     /// How often it is looked whether shards belong elsewhere.
     pub handover_every: Duration,
     /// When a stripe is repaired.
@@ -32,6 +35,7 @@ impl Default for UpkeepConfig {
             turn: Duration::from_secs(60),
             audit_every: Duration::from_secs(3_600),
             records_every: Duration::from_secs(7_200),
+            spread_every: Duration::from_secs(60),
             handover_every: Duration::from_secs(600),
             repair: RepairPolicy::default(),
             bytes_per_second: 256 << 10,

@@ -128,7 +128,7 @@ fn tail(n: u32, k: u32, p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::PACK_BYTES_MAX;
+    use crate::params::{FILE_BYTES_MAX, PACK_BYTES_MAX};
     use proptest::prelude::*;
 
     fn numbers(geometry: Geometry) -> (usize, usize) {
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn the_numbers_of_the_documentation() {
-        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Half, 1)), (32, 113));
-        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Half, 1000)), (32, 130));
-        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Third, 1000)), (32, 83));
+        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Half, 1)), (64, 193));
+        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Half, 1000)), (64, 214));
+        assert_eq!(numbers(geometry(PACK_BYTES_MAX, Survive::Third, 1000)), (64, 140));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             (2 * SEGMENT_BYTES + 1, 4),
             (16 * SEGMENT_BYTES, 16),
             (16 * SEGMENT_BYTES + 1, 32),
-            (PACK_BYTES_MAX, 32),
+            (PACK_BYTES_MAX, 64),
         ] {
             assert_eq!(geometry(bytes, Survive::Half, 1).k(), k, "{bytes} bytes");
         }
@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn the_code_is_wide_enough_for_any_file() {
-        assert!(geometry(PACK_BYTES_MAX, Survive::Half, u64::MAX).n() < STRIPE_SHARDS_MAX);
+        let stripes = FILE_BYTES_MAX / PACK_BYTES_MAX as u64 + 1;
+        assert!(geometry(PACK_BYTES_MAX, Survive::Half, stripes).n() < STRIPE_SHARDS_MAX);
     }
 
     #[test]
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn only_known_geometries_exist() {
         assert!(Geometry::new(32, 33).is_ok() && Geometry::new(2, 255).is_ok());
-        for (k, n) in [(0, 4), (1, 4), (3, 9), (32, 32), (32, 2), (64, 200)] {
+        for (k, n) in [(0, 4), (1, 4), (3, 9), (32, 32), (32, 2), (128, 200)] {
             assert_eq!(Geometry::new(k, n), Err(NoSuchGeometry { k, n }));
         }
     }

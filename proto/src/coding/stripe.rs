@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// Bytes of each shard that are coded at a time. The code works on each column of bytes by itself, and that many
-/// columns of a stripe stay in a core's own cache, where the 8 MiB of a whole one do not: nothing gained on a machine
+/// columns of a stripe stay in a core's own cache, where the 13 MiB of a whole one do not: nothing gained on a machine
 /// with a large shared cache (measured by `benches/coding.rs`), nothing lost either.
 const COLUMN_BYTES: usize = 4096;
 /// Coders kept ready; a publish or a fetch needs three or four (full, tails, root).

@@ -119,6 +119,7 @@ pub fn open_segment_onto(key: &StripeKey, index: u8, shard: &Shard, plain: &mut 
 mod tests {
     use super::*;
     use crate::coding::{Survive, encode, geometry};
+    use crate::params::DATA_SHARDS_MAX;
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -167,10 +168,10 @@ mod tests {
 
     #[test]
     fn a_full_pack_takes_no_more() {
-        let mut pack = Pack::with_capacity(32);
+        let mut pack = Pack::with_capacity(DATA_SHARDS_MAX);
         assert_eq!(pack.push(&vec![1; PACK_BYTES_MAX + 1]), PACK_BYTES_MAX);
         assert_eq!(pack.push(&[1]), 0);
-        assert_eq!(pack.bytes.len(), 32 * SHARD_BYTES);
+        assert_eq!(pack.bytes.len(), DATA_SHARDS_MAX * SHARD_BYTES);
     }
 
     #[test]

@@ -175,7 +175,7 @@ mod tests {
             (0, 0, 0),
             (FILE_BYTES_MAX + 1, 100, 3),
             (PACK, 100, 3),
-            (PACK, 32, 0),
+            (PACK, DATA_SHARDS_MAX as u8, 0),
             (PACK, 0, 0),
             (1, 100, 3),
             (1, 0, 2),
@@ -186,7 +186,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stripes_and_references_lie_end_to_end(len in 1..6 * PACK, n_full in 33u8..=255, n_tail in 33u8..=255) {
+        fn stripes_and_references_lie_end_to_end(len in 1..6 * PACK, n_full in 65u8..=255, n_tail in 65u8..=255) {
             let (n_full, n_tail) = (if len >= PACK { n_full } else { 0 }, if len % PACK > 0 { n_tail } else { 0 });
             let shape = StreamShape::new(len, n_full, n_tail).unwrap();
             prop_assert_eq!((shape.n_full(), shape.n_tail()), (n_full, n_tail));

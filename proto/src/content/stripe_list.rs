@@ -14,7 +14,7 @@ const VERSION: u8 = 1;
 const BYTES_MIN: usize = 2 * LINK_CONTENT_BYTES_MAX;
 /// Bytes of version and count.
 const HEAD_BYTES: usize = 5;
-/// Stripes that a list may name: those of a file of 128 GiB, at 2 MiB each.
+/// Stripes that a list may name: those of a file of 256 GiB, at 4 MiB each.
 pub const STRIPES_LISTED_MAX: usize = 1 << 16;
 
 /// The addresses of a file's stripes, the root's first.

@@ -198,7 +198,7 @@ fn an_encoder_says_what_it_is_not_given_rightly() {
     let mut encoder = encoder(Survive::Tenth, None);
     assert_eq!(encoder.push(&vec![0; CHUNK_BYTES_MAX + 1]), Err(ContentError::ChunkTooLong));
     encoder.push(&[]).unwrap();
-    for seed in 0..2 {
+    for seed in 0..PACK_BYTES_MAX.div_ceil(CHUNK_BYTES_MAX) as u64 {
         assert_eq!(encoder.push(&noise(seed, CHUNK_BYTES_MAX)), Ok(()));
     }
     assert_eq!(encoder.push(&[1]), Err(ContentError::StripesWaiting));
@@ -213,7 +213,7 @@ fn an_encoder_says_what_it_is_not_given_rightly() {
 #[test]
 fn full_packs_of_references() {
     let secret = ConvergenceSecret::new(Secret::new([6; 32]));
-    let stripes: u64 = 1200;
+    let stripes: u64 = 1400;
     let pack = PACK_BYTES_MAX as u64;
     // So small a root that two references do not fit: the packs of references need a level of their own.
     let mut encoder = Encoder::with_root_refs_max(secret, Survive::Half, Some(stripes * pack), 8000);
@@ -222,9 +222,9 @@ fn full_packs_of_references() {
     let mut content = Vec::new();
     for i in 0..stripes {
         if i % 400 == 399 {
-            let chunk = noise(i, PACK_BYTES_MAX / 2);
-            for half in [0, 1] {
-                encoder.push(&[&[half][..], &chunk[1..]].concat()).unwrap();
+            let chunk = noise(i, PACK_BYTES_MAX / 4);
+            for quarter in 0..4 {
+                encoder.push(&[&[quarter][..], &chunk[1..]].concat()).unwrap();
             }
             content.push((i * pack + 1, chunk[1..].to_vec()));
         } else {

@@ -43,7 +43,7 @@ pub struct RepairPolicy {
 impl Default for RepairPolicy {
     fn default() -> RepairPolicy {
         RepairPolicy {
-            low: 0.8,
+            low: 0.85,
             spare: 0.5,
             patience: Duration::from_secs(30 * 86_400),
             sample: 12,

@@ -23,6 +23,7 @@ fn hasty() -> UpkeepConfig {
         turn: Duration::from_secs(4),
         audit_every: Duration::from_secs(30),
         records_every: Duration::from_secs(8),
+        spread_every: Duration::from_secs(2),
         handover_every: Duration::from_secs(4),
         bytes_per_second: 64 << 20,
         ..UpkeepConfig::default()

@@ -116,6 +116,7 @@ fn scaled(minute: Duration) -> UpkeepConfig {
         turn: short(of.turn).max(Duration::from_secs(1)),
         audit_every: short(of.audit_every),
         records_every: short(of.records_every),
+        spread_every: short(of.spread_every),
         handover_every: short(of.handover_every),
         repair: palimpsest_proto::flow::RepairPolicy {
             patience: short(of.repair.patience),
