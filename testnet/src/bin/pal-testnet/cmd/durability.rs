@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "30,90,180", value_parser = positive)]
     life_days: Vec<f64>,
     /// Parts of n at which a stripe is repaired at once.
-    #[arg(long, value_delimiter = ',', default_value = "0.7,0.8,0.9", value_parser = part)]
+    #[arg(long, value_delimiter = ',', default_value = "0.7,0.8,0.85,0.9", value_parser = part)]
     low: Vec<f64>,
     /// Hours after which a missing shard is a reason to repair, whatever is left; `never`.
     #[arg(long, value_delimiter = ',', default_value = "never,24", value_parser = patience)]
