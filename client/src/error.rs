@@ -74,6 +74,14 @@ pub enum Error {
         /// Shards that the survival target asks for.
         wanted: u64,
     },
+    /// Fewer nodes than it takes keep the record by which the file's beginning is found.
+    #[error("only {placed} of {wanted} nodes that are needed keep the record of the file's beginning")]
+    RootShort {
+        /// Nodes that acknowledged it, near the address that is worst off.
+        placed: u64,
+        /// Nodes that are needed there.
+        wanted: u64,
+    },
     /// Some stripes found no node that would keep their descriptors, and so have nobody to repair them.
     #[error("only {placed} of {wanted} stripes found wardens")]
     Unwarded {
@@ -234,10 +242,14 @@ impl Error {
             Error::Usage(_) | Error::RangeOutside { .. } => Kind::Usage,
             Error::BadLink(_) => Kind::BadLink,
             Error::Absent { .. } => Kind::Absent,
+            Error::Lost { stripes, of } if stripes < of => Kind::Partial,
             Error::RootUnreachable { .. } | Error::NotRetrievable { .. } | Error::Lost { .. } => Kind::NotRetrievable,
             Error::Integrity { .. } => Kind::Integrity,
             Error::NoNetwork { .. } => Kind::NoNetwork,
-            Error::PlacementShort { .. } | Error::Unwarded { .. } | Error::Unproven { .. } => Kind::Placement,
+            Error::PlacementShort { .. }
+            | Error::RootShort { .. }
+            | Error::Unwarded { .. }
+            | Error::Unproven { .. } => Kind::Placement,
             Error::Deadline { .. } => Kind::Deadline,
             Error::Disk { .. } => Kind::Disk,
             // A reader that goes away (`| head`) is no fault of the disk's.
@@ -298,6 +310,10 @@ mod tests {
                 "no node could be reached (tried /ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2)",
             ),
             (Error::PlacementShort { placed: 90, wanted: 113 }, "only 90 of 113 shards could be placed"),
+            (
+                Error::RootShort { placed: 7, wanted: 8 },
+                "only 7 of 8 nodes that are needed keep the record of the file's beginning",
+            ),
             (
                 Error::Deadline { after: Duration::from_secs(30), doing: "fetching shards" },
                 "not finished after 30 s, while fetching shards",

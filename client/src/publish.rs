@@ -44,6 +44,9 @@ const SAMPLE: usize = 32;
 const TRIES: usize = 4;
 /// Copies of the root record that must be acknowledged, under each address, unless there are fewer nodes than twice as many.
 const RECORD_COPIES_MIN: usize = 8;
+/// Rounds for the root record, and the pause after the first of them; later ones are longer.
+const RECORD_TRIES: u32 = 4;
+const RECORD_PAUSE: Duration = Duration::from_secs(2);
 
 /// How to publish.
 #[derive(Clone, Copy, Debug)]
@@ -455,14 +458,19 @@ impl Publish<'_> {
 
     /// Puts the root descriptor on every node near its addresses.
     async fn spread_record(&mut self, descriptor: &Descriptor) -> Result<(), Error> {
-        let spread = records::spread(self.session, descriptor, self.lease_until, CANDIDATES).await;
-        for (stored, near) in spread.stored.into_iter().zip(spread.near) {
-            let wanted = near.div_ceil(2).min(RECORD_COPIES_MIN);
-            if stored < wanted {
-                return Err(Error::PlacementShort { placed: stored as u64, wanted: wanted as u64 });
+        let mut tries = 1;
+        loop {
+            let spread = records::spread(self.session, descriptor, self.lease_until, CANDIDATES).await;
+            let wanted = |near: usize| near.div_ceil(2).min(RECORD_COPIES_MIN);
+            let mut copies = spread.stored.into_iter().zip(spread.near.map(wanted));
+            let Some((stored, wanted)) = copies.find(|(stored, wanted)| stored < wanted) else { return Ok(()) };
+            if tries == RECORD_TRIES {
+                return Err(Error::RootShort { placed: stored as u64, wanted: wanted as u64 });
             }
+            // Nodes that are overloaded for a moment are no reason to give up what is placed already.
+            tokio::time::sleep(RECORD_PAUSE * tries).await;
+            tries += 1;
         }
-        Ok(())
     }
 
     /// Fetches a sample of what was placed over other paths; a shard that does not come back is counted against the
