@@ -8,7 +8,7 @@ use crate::clock::moment;
 use crate::lane::{Lane, Way};
 use crate::session::{Lost, Session};
 use crate::survey::Found;
-use palimpsest_proto::coding::{self, Descriptor, Shard};
+use palimpsest_proto::coding::{self, CodingError, Descriptor, Shard};
 use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict, Scatter, ScatterOutcome};
 use palimpsest_proto::ids::NodeId;
@@ -71,7 +71,11 @@ pub(crate) async fn repair(
     let (got, gathered) = gather(session, descriptor, found).await?;
     let of = descriptor.clone();
     let rebuilt = tokio::task::spawn_blocking(move || coding::rebuild_stripe(&of, got)).await;
-    let stripe = rebuilt.map_err(|_| RepairError::BrokenOff)?.map_err(|_| RepairError::NoStripe)?;
+    let stripe = rebuilt.map_err(|_| RepairError::BrokenOff)?.map_err(|error| match error {
+        CodingError::Inconsistent | CodingError::Repeated(_) => RepairError::NoStripe,
+        // A mistake of ours says nothing of the stripe.
+        _ => RepairError::BrokenOff,
+    })?;
     let shards = (0u8..).zip(stripe.shards).map(|(i, shard)| missing.contains(&i).then_some(shard)).collect();
     let mut repaired = scatter(session, descriptor, &found.holders, shards, lease_until).await;
     repaired.bytes += gathered;

@@ -10,9 +10,12 @@
 //! [`proto::flow::Repair`]: palimpsest_proto::flow::Repair
 //! [`proto::flow::Watch`]: palimpsest_proto::flow::Watch
 
+mod hopeless;
+
 use super::upkeep::Upkeep;
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use futures::future::BoxFuture;
+use hopeless::Hopeless;
 use palimpsest_client::clock::{moment, timestamp};
 use palimpsest_client::{Claim, Found, Proof, RepairError};
 use palimpsest_proto::coding::{Descriptor, check_record};
@@ -32,6 +35,8 @@ const LISTED: usize = 1_024;
 const RECORDS_MAX: usize = 1 << 16;
 /// Stripes whose state is remembered; of the others only the patience is lost.
 const REMEMBERED_MAX: usize = 4_096;
+/// Hopeless stripes that are remembered: as many as a round has. 4 MiB.
+const HOPELESS_MAX: usize = RECORDS_MAX;
 /// Stripes looked at in one step.
 const STEP_STRIPES: usize = 32;
 /// Claims that each holder has to prove in a survey: who lacks a part of what it claims is found out with that chance, and then
@@ -81,6 +86,8 @@ pub struct Warden {
     memory: HashMap<RootAddress, Memory>,
     /// What was visited in this round: a node may keep a stripe's record under several addresses.
     visited: BTreeSet<RootAddress>,
+    /// Stripes that are left alone for good.
+    hopeless: Hopeless,
     finished_at: Option<Timestamp>,
     totals: Totals,
 }
@@ -95,6 +102,7 @@ impl Warden {
             round_at: Instant::now(),
             memory: HashMap::new(),
             visited: BTreeSet::new(),
+            hopeless: Hopeless::new(HOPELESS_MAX),
             finished_at: None,
             totals: Totals::default(),
         }
@@ -122,6 +130,7 @@ impl Warden {
         for _ in 0..STEP_STRIPES {
             let Some((address, lease_until)) = self.waiting.pop() else { break };
             if let Some(ward) = self.ward(address, lease_until).await?
+                && !self.hopeless.contains(&ward.root)
                 && self.visited.insert(ward.root)
                 && self.visit(ward).await?
             {
@@ -207,7 +216,9 @@ impl Warden {
             worked = true;
         }
         memory.at = Instant::now();
-        self.remember(ward.root, memory);
+        if !self.hopeless.contains(&ward.root) {
+            self.remember(ward.root, memory);
+        }
         Ok(worked)
     }
 
@@ -312,7 +323,10 @@ impl Warden {
             }
             Err(error) => {
                 self.totals.failed += 1;
-                self.totals.hopeless += u64::from(error == RepairError::NoStripe);
+                if error == RepairError::NoStripe {
+                    self.totals.hopeless += 1;
+                    self.hopeless.insert(ward.root);
+                }
                 Vec::new()
             }
         }
