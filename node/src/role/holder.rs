@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 const ANSWERING_MAX: usize = 64;
 /// What a busy holder asks for as a pause before the next try, in milliseconds.
 const BUSY_RETRY_MS: u32 = 500;
+/// A record that is there already is news if its lease grows by so many seconds: leases end with days. Whoever prolongs by
+/// less, to have this node send it on each time, waits for the round.
+const NEWS_LEASE_SECONDS: u64 = 86_400;
 
 /// The honest service over a store.
 pub struct Keeper {
@@ -46,7 +49,7 @@ impl Keeper {
         Keeper { store, id, own: true, news: None, draining: Draining::default() }
     }
 
-    /// Tells `news` which records came, as long as it has room.
+    /// Tells `news` which records came or were prolonged, as long as it has room.
     pub fn with_news(self, news: mpsc::Sender<RecordAddress>) -> Keeper {
         Keeper { news: Some(news), ..self }
     }
@@ -58,8 +61,11 @@ impl Keeper {
 
     async fn put_record(&self, address: RecordAddress, record: Bytes, lease_until: Timestamp) -> Result<(), Refusal> {
         check_record(address, record.clone()).map_err(|_| Refusal::BadRecord)?;
+        let before = self.store.record_lease(address).map_err(|e| refusal(&e))?;
         self.store.put_record(address, record, lease_until).await.map_err(|e| refusal(&e))?;
-        if let Some(news) = &self.news {
+        if let Some(news) = &self.news
+            && before.is_none_or(|before| before.plus(NEWS_LEASE_SECONDS) <= lease_until)
+        {
             // What does not get through is found in the next round.
             let _ = news.try_send(address);
         }
