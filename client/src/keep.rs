@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::progress::{Phase, Progress};
 use crate::records;
 use crate::repair::repair;
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::{Heard, Reply, ask_all};
 use crate::session::Session;
 use crate::survey::{Found, survey};
 use crate::walk::{Step, Walk};
@@ -152,8 +152,8 @@ async fn renew(session: &Arc<Session>, stripes: &[Descriptor], found: &mut [Foun
         })
         .collect();
     let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(_) => Some(None),
+        Answer::Present(bits) => Some(Heard::Said(bits)),
+        Answer::Refused(refusal) => Some(Heard::refused(refusal)),
         _ => None,
     })
     .await;

@@ -2,7 +2,7 @@
 
 use crate::clock::moment;
 use crate::lane::{Lane, Way};
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::{Heard, Reply, ask_all};
 use crate::session::{Lost, Session};
 use bytes::Bytes;
 use palimpsest_proto::coding::Descriptor;
@@ -112,8 +112,8 @@ pub(crate) async fn probe(
         .map(|(node, addresses)| (*node, Ask::ProbeRecords { lease_until, addresses: addresses.clone() }))
         .collect();
     let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(_) => Some(None),
+        Answer::Present(bits) => Some(Heard::Said(bits)),
+        Answer::Refused(refusal) => Some(Heard::refused(refusal)),
         _ => None,
     })
     .await;
@@ -153,9 +153,9 @@ pub(crate) async fn put(session: &Arc<Session>, puts: &[RecordPut]) -> Vec<bool>
         })
         .collect();
     let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(Refusal::Busy { .. }) => Some(None),
-        Answer::Refused(_) => Some(Some(0)),
+        Answer::Present(bits) => Some(Heard::Said(bits)),
+        Answer::Refused(refusal @ Refusal::Busy { .. }) => Some(Heard::refused(refusal)),
+        Answer::Refused(_) => Some(Heard::Said(0)),
         _ => None,
     })
     .await;

@@ -6,7 +6,7 @@ use crate::net::{Net, SharedTable};
 use crate::progress::Progress;
 use crate::records::{self, RecordPut, RecordsSeen};
 use crate::repair::{self, RepairError, Repaired};
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::{Heard, Reply, ask_all};
 use crate::service::Service;
 use crate::session::{Replies, Session};
 use crate::survey::{self, Claim, DEAD_BELOW, Found, Proof};
@@ -159,9 +159,9 @@ impl Steward {
                 .collect();
             let locators: Arc<[Locator]> = open.iter().map(|&which| parcels[which].shard.locator()).collect();
             let replies = ask_all(&self.session, &asks, move |which, answer| match answer {
-                Answer::Stored { locator } if locator == locators[which] => Some(Some(true)),
-                Answer::Refused(Refusal::Busy { .. }) => Some(None),
-                Answer::Refused(_) => Some(Some(false)),
+                Answer::Stored { locator } if locator == locators[which] => Some(Heard::Said(true)),
+                Answer::Refused(refusal @ Refusal::Busy { .. }) => Some(Heard::refused(refusal)),
+                Answer::Refused(_) => Some(Heard::Said(false)),
                 _ => None,
             })
             .await;

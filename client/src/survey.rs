@@ -6,7 +6,7 @@
 use crate::clock::moment;
 use crate::lane::{Lane, Way};
 use crate::progress::Progress;
-use crate::rounds::{Reply, TRIES, ask_all};
+use crate::rounds::{Heard, Reply, TRIES, ask_all};
 use crate::session::{Lost, Session};
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::coding::audit::{self, Leaf};
@@ -202,10 +202,10 @@ pub(crate) async fn prove(session: &Arc<Session>, claims: &[Claim]) -> Vec<Proof
     let replies = ask_all(session, &asks, move |which, answer| match answer {
         Answer::Proof(proof) => {
             let (locator, leaf) = &leaves[which];
-            audit::verify(locator, *leaf, &proof).is_ok().then_some(Some(Proof::Proven))
+            audit::verify(locator, *leaf, &proof).is_ok().then_some(Heard::Said(Proof::Proven))
         }
-        Answer::Refused(Refusal::Absent) => Some(Some(Proof::Lacking)),
-        Answer::Refused(_) => Some(None),
+        Answer::Refused(Refusal::Absent) => Some(Heard::Said(Proof::Lacking)),
+        Answer::Refused(refusal) => Some(Heard::refused(refusal)),
         _ => None,
     })
     .await;
