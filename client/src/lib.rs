@@ -24,6 +24,7 @@ mod records;
 mod refs;
 mod repair;
 mod rounds;
+mod said;
 mod service;
 mod session;
 mod stamping;

@@ -5,13 +5,14 @@ use crate::lane::{Lane, Way};
 use crate::session::{Lost, Session};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::params::PROBE_LOCATORS_MAX;
 use palimpsest_proto::time::Moment;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A node that does not answer a question in this many tries, over different relays, is taken for gone.
-pub(crate) const TRIES: usize = 3;
+const TRIES: usize = 3;
 /// How long a question pauses that was refused for the time being by a node that did not say for how long; longer with each try.
 const PAUSE: Duration = Duration::from_millis(500);
 /// No node holds a round up for longer with one refusal.
@@ -48,7 +49,7 @@ pub(crate) enum Reply<R> {
 }
 
 /// Asks all, as many at once as the window allows; the replies are in the order of the asks. `check` makes of the i-th
-/// answer what it says; `None` if it is garbage.
+/// answer what it says; `None` if it is garbage. A node that left one question unanswered in all tries is asked no more.
 pub(crate) async fn ask_all<R: Send + 'static>(
     session: &Arc<Session>,
     asks: &[(NodeId, Ask)],
@@ -58,12 +59,16 @@ pub(crate) async fn ask_all<R: Send + 'static>(
     let mut ways: Vec<Vec<Way>> = vec![Vec::new(); asks.len()];
     let mut queue = Queue::new(asks.len());
     let mut lane: Lane<usize, Heard<R>> = Lane::new(session.clone());
+    let mut gone: BTreeSet<NodeId> = BTreeSet::new();
     while !queue.is_empty() || !lane.is_idle() {
         let wake = queue.ripen(moment());
         while lane.has_room()
             && let Some(which) = queue.ripe.pop()
         {
             let (node, ask) = &asks[which];
+            if gone.contains(node) {
+                continue;
+            }
             let check = check.clone();
             lane.start(which, *node, ask.clone(), &mut ways[which], move |answer| check(which, answer));
         }
@@ -74,10 +79,45 @@ pub(crate) async fn ask_all<R: Send + 'static>(
             Ok(Heard::Later(wanted)) => queue.put_off(which, wanted, moment()),
             Err(Lost::Garbage) => replies[which] = Reply::Garbage,
             Err(Lost::Unsent) => queue.ripe.push(which),
-            Err(Lost::TimedOut) => queue.again(which),
+            Err(Lost::TimedOut) => {
+                if !queue.again(which) {
+                    gone.insert(asks[which].0);
+                }
+            }
         }
     }
     replies
+}
+
+/// Asks nodes about things, as many in one question as it takes, to be answered with a bit for each; says each thing's bit,
+/// or `None` if its node did not answer, or with garbage.
+pub(crate) async fn ask_bits<T>(
+    session: &Arc<Session>,
+    wanted: impl IntoIterator<Item = (NodeId, T)>,
+    ask: impl Fn(&[T]) -> Ask,
+) -> Vec<(NodeId, T, Option<bool>)> {
+    let mut by_node: BTreeMap<NodeId, Vec<T>> = BTreeMap::new();
+    wanted.into_iter().for_each(|(node, thing)| by_node.entry(node).or_default().push(thing));
+    let asks: Vec<(NodeId, Ask)> =
+        by_node.iter().flat_map(|(node, all)| all.chunks(PROBE_LOCATORS_MAX).map(|some| (*node, ask(some)))).collect();
+    let replies = ask_all(session, &asks, |_, answer| match answer {
+        Answer::Present(bits) => Some(Heard::Said(bits)),
+        Answer::Refused(refusal) => Some(Heard::refused(refusal)),
+        _ => None,
+    })
+    .await;
+    let mut replies = replies.into_iter();
+    let mut told = Vec::new();
+    for (node, all) in by_node {
+        let mut bits = None;
+        for (place, thing) in all.into_iter().enumerate() {
+            if place % PROBE_LOCATORS_MAX == 0 {
+                bits = replies.next().and_then(|reply| if let Reply::Said(bits) = reply { Some(bits) } else { None });
+            }
+            told.push((node, thing, bits.map(|bits: u32| bits >> (place % PROBE_LOCATORS_MAX) & 1 == 1)));
+        }
+    }
+    told
 }
 
 /// Which questions wait to be asked.
@@ -114,11 +154,13 @@ impl Queue {
         self.tries[which] < TRIES
     }
 
-    /// Once more at once, unless it was asked often enough.
-    fn again(&mut self, which: usize) {
-        if self.may_again(which) {
+    /// Once more at once, unless it was asked often enough: says whether.
+    fn again(&mut self, which: usize) -> bool {
+        let more = self.may_again(which);
+        if more {
             self.ripe.push(which);
         }
+        more
     }
 
     /// Once more after a pause, unless it was asked often enough.
@@ -157,16 +199,16 @@ mod tests {
     #[test]
     fn whoever_puts_off_for_ever_is_asked_so_often_only() {
         let mut queue = Queue::new(2);
-        let mut pauses = Vec::new();
+        let (mut pauses, mut more) = (Vec::new(), Vec::new());
         queue.ripe.clear();
         for _ in 0..TRIES {
             queue.put_off(0, None, at(0));
             pauses.extend(queue.ripen(at(0)));
             queue.paused.clear();
-            queue.again(1);
+            more.push(queue.again(1));
         }
         assert_eq!(pauses, [at(500), at(1_000)]);
-        assert_eq!(queue.ripe, vec![1; TRIES - 1]);
+        assert_eq!((queue.ripe, more), (vec![1, 1], vec![true, true, false]));
     }
 
     #[test]
