@@ -117,7 +117,7 @@ async fn a_silent_host_does_not_hold_a_connect_beyond_its_deadline() {
 async fn a_place_that_is_taken_is_named() {
     let server = Node::server(1, Transport::Tcp, Vec::new()).await;
     let config = NetConfig::server(Secret::new([2; 32]), Transport::Tcp, server.addresses.clone(), Vec::new());
-    let (collect, _arrived) = unbounded_channel();
+    let (collect, _arrived) = channel(1);
     let refused = Net::start(config, SharedTable::default(), Arc::new(Collect(collect)));
     assert!(matches!(refused, Err(NetError::Listen { address, .. }) if address == server.addresses[0]));
 }
