@@ -56,6 +56,8 @@ pub struct Kept {
     pub unasked: u64,
     /// Stripes of which fewer shards are left than are needed, or whose descriptor nobody has: lost, unless holders come back.
     pub lost: u64,
+    /// Stripes of whose new lease no warden would hear: wardens let go of them when the old one ends.
+    pub unwarded: u64,
     /// Bytes of shards that were moved.
     pub bytes: u64,
 }
@@ -78,23 +80,24 @@ pub(crate) async fn keep(
         let end = match walk.next().await {
             Ok(Some(Step { descriptor, .. })) => {
                 batch.push(descriptor);
-                false
+                None
             }
-            Ok(None) => true,
+            Ok(None) => Some(Ok(())),
             // A listed stripe that nobody knows.
             Err(Error::Absent { .. } | Error::RootUnreachable { .. }) => {
                 kept.stripes += 1;
                 kept.lost += 1;
-                false
+                None
             }
-            Err(error) => return Err(error),
+            Err(error) => Some(Err(error)),
         };
-        if batch.len() == BATCH || end {
+        // What was found before an error is kept all the same.
+        if batch.len() == BATCH || end.is_some() {
             let batch = std::mem::take(&mut batch);
             keep_some(session, &batch, lease_until, &mut kept, progress).await;
         }
-        if end {
-            return Ok(kept);
+        if let Some(end) = end {
+            return end.map(|()| kept);
         }
     }
 }
@@ -125,7 +128,8 @@ async fn keep_some(
             }
         }
         // Wardens that do not hear of the new lease now hear of it from the others.
-        records::spread(session, descriptor, lease_until, COPIES).await;
+        let spread = records::spread(session, descriptor, lease_until, COPIES).await;
+        kept.unwarded += u64::from(spread.stored.iter().all(|&stored| stored == 0));
     }
 }
 
