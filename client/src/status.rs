@@ -10,6 +10,7 @@ use crate::survey::survey;
 use crate::walk::{Step, Walk};
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::content::{Capability, StripeKey};
+use palimpsest_proto::flow::RepairPolicy;
 use palimpsest_proto::ids::{NodeId, RootAddress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct StripeStatus {
     pub present: usize,
     /// Shards that may still be lost; none if fewer than `k` are present.
     pub spare: usize,
+    /// Shards that may still be lost before wardens repair; 0 if it is due. By what nodes do unless told otherwise.
+    pub until_repair: usize,
     /// Nodes that have at least one.
     pub holders: usize,
     /// Networks that those nodes are in.
@@ -41,8 +44,8 @@ pub struct StripeStatus {
 /// The health of a published file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// Bytes of the file; 0 if only its stripes are known.
-    pub size: u64,
+    /// Bytes of the file, unless only its stripes are known.
+    pub size: Option<u64>,
     /// Every stripe, the root first.
     pub stripes: Vec<StripeStatus>,
     /// For 10, 30 and 50 % of the nodes lost at once: the probability that the file is lost.
@@ -52,7 +55,7 @@ pub struct Status {
 impl Status {
     /// The health of content that its link carries: nothing can be lost.
     pub(crate) fn of_inline(link: &Capability) -> Status {
-        let size = if let Capability::Inline(content) = link { content.len() as u64 } else { 0 };
+        let size = if let Capability::Inline(content) = link { Some(content.len() as u64) } else { None };
         Status { size, stripes: Vec::new(), survival: FRACTIONS.map(|fraction| (fraction, 0.0)) }
     }
 }
@@ -114,6 +117,7 @@ impl Survey<'_> {
                 n,
                 present,
                 spare: present.saturating_sub(k),
+                until_repair: present.saturating_sub(RepairPolicy::default().threshold(n, k)),
                 holders: holders.len(),
                 networks: networks(&table, &holders),
             });
