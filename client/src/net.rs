@@ -20,6 +20,7 @@ mod directory;
 mod endpoint;
 mod gossip;
 mod join;
+mod kademlia;
 mod links;
 mod muxer;
 mod reader;
