@@ -5,6 +5,7 @@
 mod canary;
 mod common;
 mod flood;
+mod forgeries;
 mod guard;
 mod healing;
 mod liars;
