@@ -96,25 +96,49 @@ pub(crate) async fn ask_bits<T>(
     wanted: impl IntoIterator<Item = (NodeId, T)>,
     ask: impl Fn(&[T]) -> Ask,
 ) -> Vec<(NodeId, T, Option<bool>)> {
-    let mut by_node: BTreeMap<NodeId, Vec<T>> = BTreeMap::new();
-    wanted.into_iter().for_each(|(node, thing)| by_node.entry(node).or_default().push(thing));
-    let asks: Vec<(NodeId, Ask)> =
-        by_node.iter().flat_map(|(node, all)| all.chunks(PROBE_LOCATORS_MAX).map(|some| (*node, ask(some)))).collect();
-    let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Heard::Said(bits)),
+    ask_each(session, wanted, ask, |answer| match answer {
+        Answer::Present(bits) => Some(Heard::Said((0..u32::BITS).map(|place| bits >> place & 1 == 1).collect())),
         Answer::Refused(refusal) => Some(Heard::refused(refusal)),
         _ => None,
+    })
+    .await
+}
+
+/// Asks nodes about things, as many in one question as it takes. `check` makes of an answer what it says of each of them, in
+/// their order; what says less than was asked for is garbage. `None` for the things of a node that did not answer, or with
+/// garbage.
+pub(crate) async fn ask_each<T, R: Send + 'static>(
+    session: &Arc<Session>,
+    wanted: impl IntoIterator<Item = (NodeId, T)>,
+    ask: impl Fn(&[T]) -> Ask,
+    check: impl Fn(Answer) -> Option<Heard<Vec<R>>> + Clone + Send + 'static,
+) -> Vec<(NodeId, T, Option<R>)> {
+    let mut by_node: BTreeMap<NodeId, Vec<T>> = BTreeMap::new();
+    wanted.into_iter().for_each(|(node, thing)| by_node.entry(node).or_default().push(thing));
+    let (mut asks, mut asked) = (Vec::new(), Vec::new());
+    for (node, all) in &by_node {
+        for some in all.chunks(PROBE_LOCATORS_MAX) {
+            asks.push((*node, ask(some)));
+            asked.push(some.len());
+        }
+    }
+    let replies = ask_all(session, &asks, move |which, answer| {
+        check(answer).filter(|heard| !matches!(heard, Heard::Said(said) if said.len() < asked[which]))
     })
     .await;
     let mut replies = replies.into_iter();
     let mut told = Vec::new();
     for (node, all) in by_node {
-        let mut bits = None;
+        let mut said = None;
         for (place, thing) in all.into_iter().enumerate() {
             if place % PROBE_LOCATORS_MAX == 0 {
-                bits = replies.next().and_then(|reply| if let Reply::Said(bits) = reply { Some(bits) } else { None });
+                said = match replies.next() {
+                    Some(Reply::Said(said)) => Some(said.into_iter()),
+                    _ => None,
+                };
             }
-            told.push((node, thing, bits.map(|bits: u32| bits >> (place % PROBE_LOCATORS_MAX) & 1 == 1)));
+            let one = said.as_mut().and_then(Iterator::next);
+            told.push((node, thing, one));
         }
     }
     told

@@ -1,6 +1,7 @@
 //! The health of what is published: which shards are there, by asking those who should have them, and what that means for
 //! survival.
 
+use crate::audits::{LastAudit, last_audits};
 use crate::error::Error;
 use crate::progress::{Phase, Progress};
 use crate::publish::{FRACTIONS, living_holders, networks, survival};
@@ -35,6 +36,8 @@ pub struct StripeStatus {
     pub spare: usize,
     /// Shards that may still be lost before wardens repair; 0 if it is due. By what nodes do unless told otherwise.
     pub until_repair: usize,
+    /// When wardens audited it last, by their own word.
+    pub last_audit: LastAudit,
     /// Nodes that have at least one.
     pub holders: usize,
     /// Networks that those nodes are in.
@@ -100,8 +103,9 @@ impl Survey<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         let descriptors: Vec<Descriptor> = waiting.iter().map(|step| step.descriptor.clone()).collect();
         let found = survey(self.session, &descriptors, None, self.progress).await;
+        let audits = last_audits(self.session, &descriptors).await;
         let table = self.session.table();
-        for (Step { name, level, descriptor }, found) in waiting.into_iter().zip(found) {
+        for ((Step { name, level, descriptor }, found), last_audit) in waiting.into_iter().zip(found).zip(audits) {
             let present = found.present();
             let (k, n) = (descriptor.geometry().k(), descriptor.geometry().n());
             let mut loads: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -118,6 +122,7 @@ impl Survey<'_> {
                 present,
                 spare: present.saturating_sub(k),
                 until_repair: present.saturating_sub(RepairPolicy::default().threshold(n, k)),
+                last_audit,
                 holders: holders.len(),
                 networks: networks(&table, &holders),
             });

@@ -15,6 +15,7 @@ mod files;
 mod status;
 
 use crate::admin;
+use crate::audits::Audits;
 use crate::config::NodeConfig;
 use crate::draining::Draining;
 use crate::metrics::{self, Face};
@@ -175,10 +176,13 @@ impl Node {
             net.shutdown().await;
             return Err(NodeError::NoAddress);
         }
-        let draining = Draining::default();
+        let (draining, audits) = (Draining::default(), Audits::default());
         let service: Arc<dyn Service> = match &config.service {
             Some(service) => service.0.clone(),
-            None => Arc::new(Keeper::new(store.clone(), key.id()).with_news(news_in).until(draining.clone())),
+            None => {
+                let keeper = Keeper::new(store.clone(), key.id()).with_news(news_in).with_audits(audits.clone());
+                Arc::new(keeper.until(draining.clone()))
+            }
         };
         let steward = Steward::new(StewardOptions {
             net: net.clone(),
@@ -215,6 +219,7 @@ impl Node {
                 config: upkeep,
                 draining,
                 budget: SharedBudget::new(upkeep.bytes_per_second),
+                audits,
             };
             shared.works.spawn(RecordKeeper::new(upkeep.clone(), news));
             shared.works.spawn(Handover::new(upkeep.clone()));

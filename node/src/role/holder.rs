@@ -2,12 +2,13 @@
 
 use super::RoleCpu;
 use super::relay::Arrival;
+use crate::audits::Audits;
 use crate::draining::Draining;
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 pub use palimpsest_client::Service;
-use palimpsest_client::clock::timestamp;
+use palimpsest_client::clock::{moment, timestamp};
 use palimpsest_client::net::Net;
 use palimpsest_proto::coding::{audit, check_record};
 use palimpsest_proto::ids::{NodeId, RecordAddress};
@@ -36,22 +37,29 @@ pub struct Keeper {
     /// Who is told which records came.
     news: Option<mpsc::Sender<RecordAddress>>,
     draining: Draining,
+    /// What the node's warden did.
+    audits: Audits,
 }
 
 impl Keeper {
     /// Serves out of `store`, for the node `id`: stamps are made out to it.
     pub fn new(store: Store, id: NodeId) -> Keeper {
-        Keeper { store, id, own: false, news: None, draining: Draining::default() }
+        Keeper { store, id, own: false, news: None, draining: Draining::default(), audits: Audits::default() }
     }
 
     /// The same for what the node asks of itself.
     pub fn own(store: Store, id: NodeId) -> Keeper {
-        Keeper { store, id, own: true, news: None, draining: Draining::default() }
+        Keeper { own: true, ..Keeper::new(store, id) }
     }
 
     /// Tells `news` which records came or were prolonged, as long as it has room.
     pub fn with_news(self, news: mpsc::Sender<RecordAddress>) -> Keeper {
         Keeper { news: Some(news), ..self }
+    }
+
+    /// Tells of these audits.
+    pub fn with_audits(self, audits: Audits) -> Keeper {
+        Keeper { audits, ..self }
     }
 
     /// Takes nothing new while `draining` is on.
@@ -117,6 +125,7 @@ impl Keeper {
             Ask::ProbeRecords { lease_until, addresses } => {
                 Ok(Answer::Present(self.store.has_records(&addresses, lease_until).map_err(|e| refusal(&e))?))
             }
+            Ask::LastAudits { roots } => Ok(Answer::Ages(self.audits.ages(&roots, moment()))),
         }
     }
 

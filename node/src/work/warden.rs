@@ -193,6 +193,7 @@ impl Warden {
                 RepairStep::Sample(shards) => {
                     (duty, memory.audited) = (Duty::Watch, audit);
                     let outcomes = self.sample(&ward, &shards).await;
+                    self.note_audit(&ward, outcomes.contains(&Audited::Proven));
                     memory.repair.sampled(by_table, &outcomes);
                 }
                 RepairStep::Survey => {
@@ -201,6 +202,7 @@ impl Warden {
                     }
                     let found = self.survey(&ward).await;
                     let proven: Vec<bool> = found.holders.iter().map(Option::is_some).collect();
+                    self.note_audit(&ward, proven.contains(&true));
                     memory.repair.surveyed(moment(), by_table, &proven);
                     memory.found = Some(found);
                 }
@@ -220,6 +222,13 @@ impl Warden {
             self.remember(ward.root, memory);
         }
         Ok(worked)
+    }
+
+    /// Remembers the audit for those who ask, if anything was proven in it.
+    fn note_audit(&self, ward: &Ward, proven: bool) {
+        if proven {
+            self.upkeep.audits.note(ward.root, moment());
+        }
     }
 
     /// Whether it is this node's turn; the number of the audit that is due; and how many shards' likeliest holders the table

@@ -1,6 +1,7 @@
 //! A flood of records that name no stripe: whoever puts them keeps no warden from its work, nor has it do the same twice.
 
 use super::common::{DEADLINE, content, fetch, publish};
+use palimpsest_client::{LastAudit, Progress};
 use palimpsest_node::Node;
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_proto::coding::{Descriptor, Geometry, Shard};
@@ -117,6 +118,18 @@ async fn a_flood_of_forged_records_keeps_no_warden_from_repairing() {
     let made_up: BTreeSet<Locator> = forgeries.iter().flat_map(|forged| forged.locators()[2..].to_vec()).collect();
     assert!(held(&network).is_disjoint(&made_up));
     let reader = network.client("reader").await.unwrap();
+    // Its guard is not asked; wardens take turns.
+    let link = published.link.parse().unwrap();
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let status = tokio::time::timeout(DEADLINE, reader.status(&link, &Progress::new())).await.unwrap().unwrap();
+        let audits: Vec<LastAudit> = status.stripes.iter().map(|stripe| stripe.last_audit).collect();
+        if audits.iter().all(|audit| audit.hours == Some(0) && audit.wardens > 0) {
+            break;
+        }
+        assert!(Instant::now() < end, "{audits:?}");
+        tokio::time::sleep(LOOK).await;
+    }
     assert!(fetch(&reader, &published.link).await.unwrap().0 == file);
     network.shutdown().await;
 }

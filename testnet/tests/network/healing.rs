@@ -109,6 +109,7 @@ async fn holders_that_claim_what_they_lack_do_not_keep_wardens_from_repairing() 
             Ask::Renew { .. } => Answer::Present(u32::MAX),
             Ask::Audit { .. } => Answer::Proof(Bytes::from(vec![7; PROOF_BYTES])),
             Ask::Fetch { .. } | Ask::GetRecord { .. } => Answer::Refused(Refusal::Absent),
+            Ask::LastAudits { roots } => Answer::Ages(vec![Some(0); roots.len()]),
         })
     };
     let service = move |index| if index % 12 == 1 { stand(lie) } else { None };

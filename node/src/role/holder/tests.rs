@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use palimpsest_proto::coding::audit::Leaf;
 use palimpsest_proto::coding::{Geometry, Shard, encode};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::ids::RecordAddress;
+use palimpsest_proto::ids::{RecordAddress, RootAddress};
 use palimpsest_proto::params::SHARD_BYTES;
 use tempfile::TempDir;
 
@@ -87,6 +87,16 @@ async fn records_are_probed() {
         Answer::Present(0b010)
     );
     assert_eq!(answer(&keeper, Ask::ProbeRecords { lease_until: in_days(2), addresses }).await, Answer::Present(0));
+}
+
+#[tokio::test]
+async fn the_wardens_audits_are_told() {
+    let (keeper, _dir) = keeper();
+    let audits = Audits::default();
+    let keeper = keeper.with_audits(audits.clone());
+    let roots = [1, 2].map(|byte| RootAddress([byte; 32]));
+    audits.note(roots[1], moment());
+    assert_eq!(answer(&keeper, Ask::LastAudits { roots: roots.to_vec() }).await, Answer::Ages(vec![None, Some(0)]));
 }
 
 /// The node sends a new record to all others near its address: a put that is repeated must not have it do so again.

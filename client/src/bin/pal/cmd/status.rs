@@ -37,6 +37,10 @@ struct StripeBody {
     spare: usize,
     /// Shards that may still be lost before wardens repair.
     until_repair: usize,
+    /// Full hours since a warden audited it, by its word; 254 stands for longer, too.
+    last_audit_hours: Option<u8>,
+    /// Wardens that remember an audit.
+    auditors: usize,
     holders: usize,
     networks: usize,
 }
@@ -80,6 +84,8 @@ fn body(status: &Status) -> Body {
         present: stripe.present,
         spare: stripe.spare,
         until_repair: stripe.until_repair,
+        last_audit_hours: stripe.last_audit.hours,
+        auditors: stripe.last_audit.wardens,
         holders: stripe.holders,
         networks: stripe.networks,
     });
@@ -93,7 +99,7 @@ fn table(status: &Status) -> String {
     }
     let stripes = count(status.stripes.len() as u64, "stripe");
     let mut text = size.map_or_else(|| format!("{stripes}\n"), |size| format!("{size} in {stripes}\n"));
-    text.push_str("stripe  level  present    needed  spare  holders  networks  repair\n");
+    text.push_str("stripe  level  present    needed  spare  holders  networks  last audit  repair\n");
     for stripe in &status.stripes {
         let present = format!("{}/{}", stripe.present, stripe.n);
         let repair = match stripe.until_repair {
@@ -101,8 +107,13 @@ fn table(status: &Status) -> String {
             0 => "due".to_owned(),
             more => format!("{more} more lost"),
         };
+        let audit = match stripe.last_audit.hours {
+            None => "-".to_owned(),
+            Some(0) => format!("<1 h ({})", stripe.last_audit.wardens),
+            Some(hours) => format!("{hours} h ({})", stripe.last_audit.wardens),
+        };
         text.push_str(&format!(
-            "{:>6}  {:>5}  {present:<9}  {:>6}  {:>5}  {:>7}  {:>8}  {repair}\n",
+            "{:>6}  {:>5}  {present:<9}  {:>6}  {:>5}  {:>7}  {:>8}  {audit:<10}  {repair}\n",
             stripe.name.number(),
             stripe.level,
             stripe.k,
@@ -118,7 +129,7 @@ fn table(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use palimpsest_client::{Status, StripeName, StripeStatus};
+    use palimpsest_client::{LastAudit, Status, StripeName, StripeStatus};
 
     #[test]
     fn the_table_is_straight() {
@@ -129,18 +140,21 @@ mod tests {
             present: 101,
             spare: 69,
             until_repair: 11,
+            last_audit: LastAudit { hours: Some(0), wardens: 14 },
             holders: 40,
             networks: 1,
             level: 0,
         };
         let survival = [(0.1, 0.0), (0.3, 0.0), (0.5, 0.02)];
-        let due = StripeStatus { present: 90, spare: 58, until_repair: 0, ..stripe };
-        let lost = StripeStatus { present: 31, spare: 0, until_repair: 0, ..stripe };
+        let last_audit = LastAudit { hours: Some(30), wardens: 1 };
+        let due = StripeStatus { present: 90, spare: 58, until_repair: 0, last_audit, ..stripe };
+        let last_audit = LastAudit::default();
+        let lost = StripeStatus { present: 31, spare: 0, until_repair: 0, last_audit, ..stripe };
         let status = Status { size: Some(2 << 20), stripes: vec![stripe, due, lost], survival };
-        let rows = "stripe  level  present    needed  spare  holders  networks  repair\n\
-             \u{20}    0      0  101/113        32     69       40         1  11 more lost\n\
-             \u{20}    0      0  90/113         32     58       40         1  due\n\
-             \u{20}    0      0  31/113         32      0       40         1  none: too few are left\n\
+        let rows = "stripe  level  present    needed  spare  holders  networks  last audit  repair\n\
+             \u{20}    0      0  101/113        32     69       40         1  <1 h (14)   11 more lost\n\
+             \u{20}    0      0  90/113         32     58       40         1  30 h (1)    due\n\
+             \u{20}    0      0  31/113         32      0       40         1  -           none: too few are left\n\
              Chance of loss if that part of the nodes vanishes at once: 10 %: none, 30 %: none, 50 %: 2.0 %\n";
         assert_eq!(table(&status), format!("2.0 MiB in 3 stripes\n{rows}"));
         // Whoever has a repair link knows the stripes, and not how much of them is the file.
