@@ -1,7 +1,7 @@
 //! A node that asks others: what it does unasked (audits, repairs, handing over) goes out by onions as anybody's requests,
 //! over the node's own network, node table and onion keys.
 
-use crate::clock::moment;
+use crate::clock::{Wall, moment};
 use crate::net::{Net, SharedTable};
 use crate::progress::Progress;
 use crate::records::{self, RecordPut, RecordsSeen};
@@ -65,6 +65,11 @@ impl Steward {
     /// Whether there is a network to ask; looks for a guard if there is none. Asked before anything else.
     pub async fn is_ready(&self) -> bool {
         self.session.find_own_guard().await
+    }
+
+    /// The node's clock.
+    pub fn wall(&self) -> Wall {
+        self.session.net.wall()
     }
 
     /// The node's table.

@@ -135,7 +135,9 @@ impl Node {
         let dir = config.data_dir.clone();
         keyring::private_folder(&dir).map_err(folder("make the data folder", dir.clone()))?;
         // The store first: its lock keeps a second node out of everything else in the folder.
-        let store_config = StoreConfig::new(dir.join("store"), config.quota_bytes);
+        let wall = config.wall;
+        let leases_by = Arc::new(move || wall.now());
+        let store_config = StoreConfig { clock: leases_by, ..StoreConfig::new(dir.join("store"), config.quota_bytes) };
         let clock = store_config.clock.clone();
         let opened = tokio::task::spawn_blocking(move || Store::open(store_config)).await;
         let store = opened
@@ -157,14 +159,15 @@ impl Node {
         }
 
         let ring = Arc::new(Ring::new(&mut rand::rng(), moment()));
-        let table: SharedTable = Arc::new(RwLock::new(files::read_table(&dir)));
+        let table: SharedTable = Arc::new(RwLock::new(files::read_table(&dir, wall)));
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let cpu = Arc::new(RoleCpu::default());
         let relay = Arc::new(Relay::new(ring.clone(), arrivals_in, cpu.clone(), config.meddler.clone()));
         let bootstrap: Vec<_> = config.bootstrap.iter().filter_map(|text| text.parse().ok()).collect();
         let net = files::start_net(&config, &dir, |listen| {
-            let net_config = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
+            let of = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
+            let net_config = NetConfig { wall, ..of };
             Net::start(net_config, table.clone(), relay.clone())
         })
         .await
@@ -181,7 +184,7 @@ impl Node {
             Some(service) => service.0.clone(),
             None => {
                 let keeper = Keeper::new(store.clone(), key.id()).with_news(news_in).with_audits(audits.clone());
-                Arc::new(keeper.until(draining.clone()))
+                Arc::new(keeper.until(draining.clone()).by(wall))
             }
         };
         let steward = Steward::new(StewardOptions {
@@ -189,7 +192,7 @@ impl Node {
             table: table.clone(),
             ring: ring.clone(),
             replies: relay.replies(),
-            own: Arc::new(Keeper::own(store.clone(), key.id()).until(draining.clone())),
+            own: Arc::new(Keeper::own(store.clone(), key.id()).until(draining.clone()).by(wall)),
             folder: dir.clone(),
         });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

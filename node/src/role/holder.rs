@@ -8,7 +8,7 @@ use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 pub use palimpsest_client::Service;
-use palimpsest_client::clock::{moment, timestamp};
+use palimpsest_client::clock::{Wall, moment};
 use palimpsest_client::net::Net;
 use palimpsest_proto::coding::{audit, check_record};
 use palimpsest_proto::ids::{NodeId, RecordAddress};
@@ -39,12 +39,21 @@ pub struct Keeper {
     draining: Draining,
     /// What the node's warden did.
     audits: Audits,
+    wall: Wall,
 }
 
 impl Keeper {
     /// Serves out of `store`, for the node `id`: stamps are made out to it.
     pub fn new(store: Store, id: NodeId) -> Keeper {
-        Keeper { store, id, own: false, news: None, draining: Draining::default(), audits: Audits::default() }
+        Keeper {
+            store,
+            id,
+            own: false,
+            news: None,
+            draining: Draining::default(),
+            audits: Audits::default(),
+            wall: Wall::default(),
+        }
     }
 
     /// The same for what the node asks of itself.
@@ -55,6 +64,11 @@ impl Keeper {
     /// Tells `news` which records came or were prolonged, as long as it has room.
     pub fn with_news(self, news: mpsc::Sender<RecordAddress>) -> Keeper {
         Keeper { news: Some(news), ..self }
+    }
+
+    /// Measures leases by that clock.
+    pub fn by(self, wall: Wall) -> Keeper {
+        Keeper { wall, ..self }
     }
 
     /// Tells of these audits.
@@ -131,11 +145,11 @@ impl Keeper {
 
     /// Refuses leases out of range, and stamps that do not pay what is asked of everybody at the moment.
     fn check_due(&self, due: &Due) -> Result<(), Refusal> {
-        check_lease(due.lease_until)?;
+        check_lease(due.lease_until, self.wall.now())?;
         if self.own {
             return Ok(());
         }
-        let bits = due.price(self.store.usage().fill(), timestamp());
+        let bits = due.price(self.store.usage().fill(), self.wall.now());
         due.stamp.verify(&due.puzzle, bits).map_err(|_| Refusal::Price { bits })
     }
 }
@@ -146,8 +160,7 @@ impl Service for Keeper {
     }
 }
 
-fn check_lease(until: Timestamp) -> Result<(), Refusal> {
-    let now = timestamp();
+fn check_lease(until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
     // A day more than the longest lease: publishers round up.
     if until > now.plus(LEASE_SECONDS_MAX + 86_400 + CLOCK_SKEW_SECONDS) {
         Err(Refusal::LeaseTooLong)

@@ -16,7 +16,7 @@ use super::upkeep::Upkeep;
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use futures::future::BoxFuture;
 use hopeless::Hopeless;
-use palimpsest_client::clock::{moment, timestamp};
+use palimpsest_client::clock::moment;
 use palimpsest_client::{Claim, Found, Proof, RepairError};
 use palimpsest_proto::coding::{Descriptor, check_record};
 use palimpsest_proto::flow::{Audited, Duty, Repair, RepairStep, Watch, wardens};
@@ -115,7 +115,7 @@ impl Warden {
         let now = Instant::now();
         if self.waiting.is_empty() {
             if self.of > 0 {
-                self.finished_at = Some(timestamp());
+                self.finished_at = Some(self.upkeep.steward.wall().now());
                 self.totals.rounds += 1;
                 self.of = 0;
             }
@@ -154,7 +154,7 @@ impl Warden {
                 }
             }
         });
-        let now = timestamp();
+        let now = self.upkeep.steward.wall().now();
         self.waiting = listed.await?.map_err(WorkError::Store)?.into_iter().filter(|(_, lease)| *lease > now).collect();
         self.waiting.shuffle(&mut rand::rng());
         self.of = self.waiting.len() as u64;
@@ -234,7 +234,7 @@ impl Warden {
     /// Whether it is this node's turn; the number of the audit that is due; and how many shards' likeliest holders the table
     /// does not call lost.
     fn duty(&self, ward: &Ward) -> (Duty, u64, usize) {
-        let now = timestamp();
+        let now = self.upkeep.steward.wall().now();
         let config = &self.upkeep.config;
         let table = self.upkeep.steward.table();
         let wardens = wardens(&table, &ward.root.record_addresses());

@@ -21,7 +21,7 @@ const FORGED: u8 = 40;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Everything sooner than in life; a repair that failed is tried again at the next look.
-fn hasty() -> UpkeepConfig {
+pub(crate) fn hasty() -> UpkeepConfig {
     UpkeepConfig {
         turn: Duration::from_secs(4),
         audit_every: Duration::from_secs(8),
@@ -67,13 +67,20 @@ fn held(network: &Network) -> BTreeSet<Locator> {
 }
 
 /// Waits until it is so; the deadline is for what never happens.
-async fn until(what: &str, network: &Network, so: impl Fn(&Network) -> bool) {
+pub(crate) async fn until(what: &str, network: &Network, so: impl Fn(&Network) -> bool) {
     let end = Instant::now() + DEADLINE;
     while !so(network) {
         let works = || network.running().map(|node| node.status()["work"].to_string()).collect::<Vec<_>>().join("\n");
         assert!(Instant::now() < end, "never {what}: {}", works());
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether of each stripe as much is there as no warden would still repair.
+pub(crate) fn whole(network: &Network, stripes: &[Descriptor]) -> bool {
+    let (policy, left) = (hasty().repair, present(network, stripes).unwrap());
+    let enough = |d: &Descriptor| policy.threshold(d.geometry().n(), d.geometry().k());
+    stripes.iter().zip(left).all(|(descriptor, left)| left > enough(descriptor))
 }
 
 /// How many forgeries each node has found out.
@@ -104,13 +111,7 @@ async fn a_flood_of_forged_records_keeps_no_warden_from_repairing() {
     for index in (0..NODES).step_by(2) {
         network.kill(index).await;
     }
-    // As many as no warden would still repair.
-    let policy = hasty().repair;
-    let whole = |network: &Network| {
-        let left = present(network, &honest).unwrap();
-        honest.iter().zip(left).all(|(d, left)| left > policy.threshold(d.geometry().n(), d.geometry().k()))
-    };
-    until("the honest stripes are repaired", &network, whole).await;
+    until("the honest stripes are repaired", &network, |network| whole(network, &honest)).await;
     until("a forgery is found out", &network, |network| hopeless(network).iter().any(|&forged| forged > 0)).await;
     // No warden tries one a second time, though it might at each look.
     let found_out = hopeless(&network);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::store::StoreConfig;
 use bytes::{Bytes, BytesMut};
+use palimpsest_client::clock::timestamp;
 use palimpsest_proto::coding::audit::Leaf;
 use palimpsest_proto::coding::{Geometry, Shard, encode};
 use palimpsest_proto::fair::Stamp;
