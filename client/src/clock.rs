@@ -1,6 +1,6 @@
 //! The two clocks, read in `net::clock` and passed on as values, and sleeping by the first.
 
-pub use crate::net::clock::{moment, timestamp};
+pub use crate::net::clock::{Wall, moment, timestamp};
 use palimpsest_proto::time::Moment;
 
 /// Sleeps until that moment.

@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::lane::{Done, Lane, Way};
 use crate::progress::Progress;
 use crate::repair::{Repaired, scatter};
-use crate::session::{Lost, Session};
+use crate::said::Got;
+use crate::session::Session;
 use crate::stripe_name::StripeName;
 use crate::survey::{Found, survey};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use palimpsest_proto::coding::{self, Descriptor, Shard};
 use palimpsest_proto::content::{self, Manifest, StripeKey, StripeRef};
 use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::NodeId;
-use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{LEASE_SECONDS_DEFAULT, SEGMENT_BYTES, TAG_BYTES};
 use palimpsest_proto::select::place;
 use palimpsest_proto::time::Moment;
@@ -38,12 +39,6 @@ const HEAL_SHARDS_MAX: usize = 512;
 const HEAL_WAIT: Duration = Duration::from_secs(10);
 /// How long a round pauses in which nothing could be done.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
-
-/// What a holder said to a fetch, checked.
-enum Got {
-    Shard(Shard),
-    Refused(Refusal),
-}
 
 /// Which fetch it was.
 #[derive(Clone)]
@@ -205,13 +200,8 @@ impl Gathering {
                 let tag = Tag { job: order, shard: ask.shard, holder: ask.node };
                 self.totals.asked += 1;
                 let used = job.used.entry(ask.shard).or_default();
-                self.lane.start(tag, ask.node, Ask::Fetch { locator }, used, move |answer| match answer {
-                    Answer::Shard(bytes) => {
-                        Shard::new(bytes).ok().filter(|shard| shard.locator() == locator).map(Got::Shard)
-                    }
-                    Answer::Refused(refusal) => Some(Got::Refused(refusal)),
-                    _ => None,
-                });
+                self.lane
+                    .start(tag, ask.node, Ask::Fetch { locator }, used, move |answer| Got::check(&locator, answer));
             }
             let failed = match job.gather.verdict() {
                 Some(GatherVerdict::Complete) | None => None,
@@ -242,17 +232,7 @@ impl Gathering {
 
     fn note(&mut self, done: Done<Tag, Got>) {
         let Tag { job: order, shard, holder } = done.tag;
-        let outcome = match &done.result {
-            Ok(Got::Shard(_)) => GatherOutcome::Got,
-            Ok(Got::Refused(Refusal::Absent)) => GatherOutcome::Absent,
-            Ok(Got::Refused(Refusal::Busy { retry_ms })) => {
-                GatherOutcome::Busy(Duration::from_millis((*retry_ms).into()))
-            }
-            Ok(Got::Refused(_)) => GatherOutcome::Refused,
-            Err(Lost::Garbage) => GatherOutcome::Garbage,
-            Err(Lost::TimedOut) => GatherOutcome::TimedOut,
-            Err(Lost::Unsent) => GatherOutcome::Unsent,
-        };
+        let outcome = Got::outcome(&done.result);
         if outcome == GatherOutcome::Garbage {
             self.totals.bad += 1;
         }

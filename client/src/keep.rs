@@ -8,18 +8,17 @@ use crate::error::Error;
 use crate::progress::{Phase, Progress};
 use crate::records;
 use crate::repair::repair;
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::ask_bits;
 use crate::session::Session;
 use crate::survey::{Found, survey};
 use crate::walk::{Step, Walk};
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::content::StripeKey;
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::ids::{Locator, NodeId, RootAddress};
-use palimpsest_proto::message::{Answer, Ask};
-use palimpsest_proto::params::{LEASE_SECONDS_DEFAULT, PROBE_LOCATORS_MAX};
+use palimpsest_proto::ids::{Locator, RootAddress};
+use palimpsest_proto::message::Ask;
+use palimpsest_proto::params::LEASE_SECONDS_DEFAULT;
 use palimpsest_proto::time::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Stripes worked on together: their shards share probes and renewals.
@@ -57,6 +56,8 @@ pub struct Kept {
     pub unasked: u64,
     /// Stripes of which fewer shards are left than are needed, or whose descriptor nobody has: lost, unless holders come back.
     pub lost: u64,
+    /// Stripes of whose new lease no warden would hear: wardens let go of them when the old one ends.
+    pub unwarded: u64,
     /// Bytes of shards that were moved.
     pub bytes: u64,
 }
@@ -79,23 +80,24 @@ pub(crate) async fn keep(
         let end = match walk.next().await {
             Ok(Some(Step { descriptor, .. })) => {
                 batch.push(descriptor);
-                false
+                None
             }
-            Ok(None) => true,
+            Ok(None) => Some(Ok(())),
             // A listed stripe that nobody knows.
             Err(Error::Absent { .. } | Error::RootUnreachable { .. }) => {
                 kept.stripes += 1;
                 kept.lost += 1;
-                false
+                None
             }
-            Err(error) => return Err(error),
+            Err(error) => Some(Err(error)),
         };
-        if batch.len() == BATCH || end {
+        // What was found before an error is kept all the same.
+        if batch.len() == BATCH || end.is_some() {
             let batch = std::mem::take(&mut batch);
             keep_some(session, &batch, lease_until, &mut kept, progress).await;
         }
-        if end {
-            return Ok(kept);
+        if let Some(end) = end {
+            return end.map(|()| kept);
         }
     }
 }
@@ -126,47 +128,30 @@ async fn keep_some(
             }
         }
         // Wardens that do not hear of the new lease now hear of it from the others.
-        records::spread(session, descriptor, lease_until, COPIES).await;
+        let spread = records::spread(session, descriptor, lease_until, COPIES).await;
+        kept.unwarded += u64::from(spread.stored.iter().all(|&stored| stored == 0));
     }
 }
 
 /// Prolongs the leases of what was found; what turns out to be gone is no longer found. Returns how many it prolonged.
 async fn renew(session: &Arc<Session>, stripes: &[Descriptor], found: &mut [Found], lease_until: Timestamp) -> u64 {
-    let mut by_holder: BTreeMap<NodeId, Vec<(usize, usize, Locator)>> = BTreeMap::new();
+    let mut held = Vec::new();
     for (stripe, (descriptor, found)) in stripes.iter().zip(found.iter()).enumerate() {
         for (index, (locator, holder)) in descriptor.locators().iter().zip(&found.holders).enumerate() {
-            if let Some(holder) = holder {
-                by_holder.entry(*holder).or_default().push((stripe, index, *locator));
-            }
+            held.extend(holder.map(|holder| (holder, (stripe, index, *locator))));
         }
     }
-    let mut asked = Vec::new();
-    for (holder, shards) in by_holder {
-        asked.extend(shards.chunks(PROBE_LOCATORS_MAX).map(|some| (holder, some.to_vec())));
-    }
-    let asks: Vec<(NodeId, Ask)> = asked
-        .iter()
-        .map(|(holder, shards)| {
-            let locators = shards.iter().map(|(_, _, locator)| *locator).collect();
-            (*holder, Ask::Renew { lease_until, stamp: Stamp::NONE, locators })
-        })
-        .collect();
-    let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(_) => Some(None),
-        _ => None,
-    })
-    .await;
+    let ask = |some: &[(usize, usize, Locator)]| {
+        let locators = some.iter().map(|(_, _, locator)| *locator).collect();
+        Ask::Renew { lease_until, stamp: Stamp::NONE, locators }
+    };
     let mut renewed = 0;
-    for ((_, shards), reply) in asked.into_iter().zip(replies) {
-        // Who does not answer now had the shards a moment ago: they count as there, and not as renewed.
-        let Reply::Said(bits) = reply else { continue };
-        for (place, (stripe, index, _)) in shards.into_iter().enumerate() {
-            if bits >> place & 1 == 1 {
-                renewed += 1;
-            } else {
-                found[stripe].holders[index] = None;
-            }
+    for (_, (stripe, index, _), there) in ask_bits(session, held, ask).await {
+        match there {
+            Some(true) => renewed += 1,
+            Some(false) => found[stripe].holders[index] = None,
+            // Who does not answer now had the shards a moment ago: they count as there, and not as renewed.
+            None => {}
         }
     }
     renewed

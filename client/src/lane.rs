@@ -1,5 +1,5 @@
 //! Requests as tasks, as many at once as the window allows. A lane belongs to one publish or fetch; dropping it ends its
-//! tasks. A request that is overdue is reported as timed out, and once more if its answer comes late after all.
+//! tasks, and the exchange with the guard that one of them may have brought about. A request that is overdue is reported as timed out, and once more if its answer comes late after all.
 
 use crate::clock::{moment, sleep_until};
 use crate::session::{Lost, Session};
@@ -31,6 +31,8 @@ struct Running<T> {
 pub(crate) struct Lane<T, R> {
     session: Arc<Session>,
     tasks: JoinSet<(FlightId, Result<R, Lost>)>,
+    /// The table's news being taken from the guard: mostly none, and one at a time.
+    learning: JoinSet<()>,
     running: HashMap<FlightId, Running<T>>,
     awaited: usize,
     news: VecDeque<Done<T, R>>,
@@ -44,7 +46,14 @@ impl<T, R> Drop for Lane<T, R> {
 
 impl<T: Clone, R: Send + 'static> Lane<T, R> {
     pub(crate) fn new(session: Arc<Session>) -> Lane<T, R> {
-        Lane { session, tasks: JoinSet::new(), running: HashMap::new(), awaited: 0, news: VecDeque::new() }
+        Lane {
+            session,
+            tasks: JoinSet::new(),
+            learning: JoinSet::new(),
+            running: HashMap::new(),
+            awaited: 0,
+            news: VecDeque::new(),
+        }
     }
 
     /// Whether one more may leave: the window allows it, or nothing of this lane is awaited. The second keeps a lane going
@@ -103,9 +112,10 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
     pub(crate) async fn next(&mut self, wake: Option<Moment>) -> Option<Done<T, R>> {
         loop {
             let sweep = self.sweep();
-            if self.session.is_news_due() {
+            while self.learning.try_join_next().is_some() {}
+            if self.learning.is_empty() && self.session.is_news_due() {
                 let session = self.session.clone();
-                tokio::spawn(async move { session.take_news().await });
+                self.learning.spawn(async move { session.take_news().await });
             }
             if self.session.suspects_guard() {
                 self.session.mend_guard().await;

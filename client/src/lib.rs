@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod keyring;
 pub mod net;
 
+mod audits;
 mod client;
 mod cutting;
 mod error;
@@ -24,6 +25,7 @@ mod records;
 mod refs;
 mod repair;
 mod rounds;
+mod said;
 mod service;
 mod session;
 mod stamping;
@@ -33,6 +35,7 @@ mod stripe_name;
 mod survey;
 mod walk;
 
+pub use audits::LastAudit;
 pub use client::{Client, ClientOptions, Plan, plan};
 pub use cutting::Source;
 pub use error::{Error, Kind};

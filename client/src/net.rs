@@ -20,6 +20,7 @@ mod directory;
 mod endpoint;
 mod gossip;
 mod join;
+mod kademlia;
 mod links;
 mod muxer;
 mod reader;
@@ -98,18 +99,22 @@ pub struct NetConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Connections at most, in both directions.
     pub connections_max: u32,
+    /// By which descriptors are valid or not.
+    pub wall: clock::Wall,
 }
 
 impl NetConfig {
     /// A node that serves, listening on `listen`.
     pub fn server(seed: Secret, transport: Transport, listen: Vec<Multiaddr>, bootstrap: Vec<Multiaddr>) -> NetConfig {
-        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max: SERVER_CONNECTIONS_MAX }
+        let (connections_max, wall) = (SERVER_CONNECTIONS_MAX, clock::Wall::default());
+        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max, wall }
     }
 
     /// A client, which listens nowhere.
     pub fn client(seed: Secret, transport: Transport) -> NetConfig {
         let (listen, bootstrap) = (Vec::new(), Vec::new());
-        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max: CLIENT_CONNECTIONS_MAX }
+        let (connections_max, wall) = (CLIENT_CONNECTIONS_MAX, clock::Wall::default());
+        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max, wall }
     }
 }
 
@@ -181,6 +186,7 @@ struct Shared {
     local: NodeId,
     server: bool,
     transport: Transport,
+    wall: clock::Wall,
     directory: Directory,
     links: Links,
     handler: Arc<dyn PacketHandler>,
@@ -262,7 +268,8 @@ impl Net {
             local,
             server: config.server,
             transport: config.transport,
-            directory: Directory::new(table, local, config.transport),
+            wall: config.wall,
+            directory: Directory::new(table, local, config.transport, config.wall),
             links: Links::new(config.connections_max as usize),
             handler,
             counters: Counters::default(),
@@ -280,6 +287,11 @@ impl Net {
             shared.spawn_cancelled(gossip::run(shared.clone(), config.bootstrap));
         }
         Ok(Net(Arc::new(Owner { shared, listening, endpoint: std::sync::Mutex::new(Some(endpoint)) })))
+    }
+
+    /// The clock that it goes by.
+    pub fn wall(&self) -> clock::Wall {
+        self.0.shared.wall
     }
 
     /// Our own id.

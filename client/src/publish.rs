@@ -12,13 +12,14 @@ use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
+use crate::said::{Got, Put};
 use crate::session::{Lost, Session};
 use palimpsest_proto::coding::{self, Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{Capability, ConvergenceSecret, EncoderStats, Finished};
 use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
-use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_BYTES_MAX};
 use palimpsest_proto::select::{NodeTable, place};
 use palimpsest_proto::time::{Moment, Timestamp};
@@ -118,11 +119,6 @@ struct Tag {
     holder: NodeId,
 }
 
-enum Said {
-    Stored,
-    Refused(Refusal),
-}
-
 /// Where the shards of the finished stripes lie, as far as survival and proof need it.
 #[derive(Default)]
 struct Placed {
@@ -146,7 +142,7 @@ pub(crate) struct Publish<'a> {
     secret: &'a ConvergenceSecret,
     journal: Journal,
     lease_until: Timestamp,
-    lane: Lane<Tag, Said>,
+    lane: Lane<Tag, Put>,
     jobs: BTreeMap<u64, Job>,
     /// Whether stripes get wardens, and the descriptors that are being seeded for them.
     wardens: bool,
@@ -374,11 +370,7 @@ impl Publish<'_> {
                 let ask = Ask::Store { lease_until: self.lease_until, stamp: Stamp::NONE, shard };
                 let used = job.used.entry(send.shard).or_default();
                 let tag = Tag { job: number, shard: send.shard, holder: send.node };
-                self.lane.start(tag, send.node, ask, used, move |answer| match answer {
-                    Answer::Stored { locator: stored } if stored == locator => Some(Said::Stored),
-                    Answer::Refused(refusal) => Some(Said::Refused(refusal)),
-                    _ => None,
-                });
+                self.lane.start(tag, send.node, ask, used, move |answer| Put::check(&locator, &answer));
             }
             match job.scatter.verdict() {
                 Some(_) => done.push(number),
@@ -391,26 +383,13 @@ impl Publish<'_> {
         wake
     }
 
-    fn take(&mut self, done: Done<Tag, Said>) -> Result<(), Error> {
+    fn take(&mut self, done: Done<Tag, Put>) -> Result<(), Error> {
         let Tag { job: number, shard, holder } = done.tag;
-        let now = moment();
-        let outcome = match &done.result {
-            Ok(Said::Stored) => ScatterOutcome::Stored,
-            Ok(Said::Refused(Refusal::Full)) => {
-                self.session.experience().outcomes.full(holder, now);
-                ScatterOutcome::Full
-            }
-            Ok(Said::Refused(Refusal::Busy { retry_ms })) => {
-                ScatterOutcome::Busy(Duration::from_millis((*retry_ms).into()))
-            }
-            Ok(Said::Refused(_)) | Err(Lost::Garbage) => ScatterOutcome::Refused,
-            Err(Lost::TimedOut) => ScatterOutcome::TimedOut,
-            Err(Lost::Unsent) => ScatterOutcome::Unsent,
-        };
+        let outcome = Put::outcome(self.session, holder, &done.result);
         // A late receipt for a stripe that is done is normal.
         let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
         let fresh = outcome == ScatterOutcome::Stored && job.shards[usize::from(shard)].is_some();
-        job.scatter.handle(now, shard, &holder, outcome);
+        job.scatter.handle(moment(), shard, &holder, outcome);
         if fresh {
             // The bytes are no longer needed: memory goes back before the stripe is done.
             job.shards[usize::from(shard)] = None;
@@ -485,22 +464,19 @@ impl Publish<'_> {
         let mut proved = vec![false; total];
         let mut tries = vec![0; total];
         let mut waiting: Vec<usize> = (0..total).collect();
-        let mut lane: Lane<usize, bool> = Lane::new(self.session.clone());
+        let mut lane: Lane<usize, Got> = Lane::new(self.session.clone());
         while !waiting.is_empty() || !lane.is_idle() {
             while lane.has_room()
                 && let Some(which) = waiting.pop()
             {
                 let (locator, holder) = sample[which];
-                lane.start(which, holder, Ask::Fetch { locator }, &mut ways[which], move |answer| match answer {
-                    Answer::Shard(bytes) => Shard::new(bytes).ok().filter(|s| s.locator() == locator).map(|_| true),
-                    Answer::Refused(_) => Some(false),
-                    _ => None,
-                });
+                let check = move |answer| Got::check(&locator, answer);
+                lane.start(which, holder, Ask::Fetch { locator }, &mut ways[which], check);
             }
             let Some(done) = lane.next(None).await else { continue };
             tries[done.tag] += 1;
             match done.result {
-                Ok(true) => proved[done.tag] = true,
+                Ok(Got::Shard(_)) => proved[done.tag] = true,
                 Err(Lost::TimedOut) if tries[done.tag] < TRIES => waiting.push(done.tag),
                 Err(Lost::Unsent) => {
                     tries[done.tag] -= 1;

@@ -2,7 +2,8 @@
 
 use crate::clock::moment;
 use crate::lane::{Lane, Way};
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::{Heard, Reply, ask_all, ask_bits};
+use crate::said::Put;
 use crate::session::{Lost, Session};
 use bytes::Bytes;
 use palimpsest_proto::coding::Descriptor;
@@ -10,12 +11,10 @@ use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::{RecordSpread, SpreadOutcome};
 use palimpsest_proto::ids::{NodeId, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::params::{
-    PROBE_LOCATORS_MAX, RECORD_ADDRESSES, RECORD_HEAD_BYTES, RECORDS_PUT_BYTES_MAX, RECORDS_PUT_MAX,
-};
+use palimpsest_proto::params::{RECORD_ADDRESSES, RECORD_HEAD_BYTES, RECORDS_PUT_BYTES_MAX, RECORDS_PUT_MAX};
 use palimpsest_proto::select::candidates;
 use palimpsest_proto::time::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +23,6 @@ use std::time::Duration;
 pub(crate) struct Spread {
     pub(crate) stored: [usize; RECORD_ADDRESSES],
     pub(crate) near: [usize; RECORD_ADDRESSES],
-}
-
-/// What a node said to a record.
-enum Said {
-    Stored,
-    Refused(Refusal),
 }
 
 /// Puts a stripe's descriptor on `copies` of the nodes near each of its addresses: on all of them if there are no more.
@@ -47,7 +40,7 @@ pub(crate) async fn spread(
     };
     let counts = std::array::from_fn(|number| near[number].len());
     let mut spread = RecordSpread::new(near.into(), copies);
-    let mut lane: Lane<(usize, NodeId), Said> = Lane::new(session.clone());
+    let mut lane: Lane<(usize, NodeId), Put> = Lane::new(session.clone());
     let mut used: HashMap<NodeId, Vec<Way>> = HashMap::new();
     while !spread.is_done() {
         let now = moment();
@@ -62,19 +55,17 @@ pub(crate) async fn spread(
             let ask = Ask::PutRecord { lease_until, stamp: Stamp::NONE, address, record: record.clone() };
             let ways = used.entry(send.node).or_default();
             lane.start((send.address, send.node), send.node, ask, ways, move |answer| match answer {
-                Answer::RecordStored { address: at } if at == address => Some(Said::Stored),
-                Answer::Refused(refusal) => Some(Said::Refused(refusal)),
+                Answer::RecordStored { address: at } if at == address => Some(Put::Stored),
+                Answer::Refused(refusal) => Some(Put::Refused(refusal)),
                 _ => None,
             });
         }
         let Some(done) = lane.next(spread.poll_timeout(now)).await else { continue };
         let (address, node) = done.tag;
         let outcome = match done.result {
-            Ok(Said::Stored) => SpreadOutcome::Stored,
-            Ok(Said::Refused(Refusal::Busy { retry_ms })) => {
-                SpreadOutcome::Busy(Duration::from_millis(retry_ms.into()))
-            }
-            Ok(Said::Refused(_)) | Err(Lost::Garbage) => SpreadOutcome::Refused,
+            Ok(Put::Stored) => SpreadOutcome::Stored,
+            Ok(Put::Refused(Refusal::Busy { retry_ms })) => SpreadOutcome::Busy(Duration::from_millis(retry_ms.into())),
+            Ok(Put::Refused(_)) | Err(Lost::Garbage) => SpreadOutcome::Refused,
             Err(Lost::TimedOut) => SpreadOutcome::TimedOut,
             Err(Lost::Unsent) => SpreadOutcome::Unsent,
         };
@@ -98,31 +89,13 @@ pub(crate) async fn probe(
     lease_until: Timestamp,
     wanted: &[(NodeId, RecordAddress)],
 ) -> RecordsSeen {
-    let mut by_node: BTreeMap<NodeId, Vec<RecordAddress>> = BTreeMap::new();
-    wanted.iter().for_each(|(node, address)| by_node.entry(*node).or_default().push(*address));
-    let asked: Vec<(NodeId, Vec<RecordAddress>)> = by_node
-        .into_iter()
-        .flat_map(|(node, all)| {
-            let chunks: Vec<_> = all.chunks(PROBE_LOCATORS_MAX).map(|some| (node, some.to_vec())).collect();
-            chunks
-        })
-        .collect();
-    let asks: Vec<(NodeId, Ask)> = asked
-        .iter()
-        .map(|(node, addresses)| (*node, Ask::ProbeRecords { lease_until, addresses: addresses.clone() }))
-        .collect();
-    let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(_) => Some(None),
-        _ => None,
-    })
-    .await;
+    let ask = |some: &[RecordAddress]| Ask::ProbeRecords { lease_until, addresses: some.to_vec() };
     let mut seen = RecordsSeen::default();
-    for ((node, addresses), reply) in asked.into_iter().zip(replies) {
-        let Reply::Said(bits) = reply else { continue };
-        for (place, address) in addresses.into_iter().enumerate() {
-            let side = if bits >> place & 1 == 1 { &mut seen.there } else { &mut seen.lacking };
-            side.push((node, address));
+    for (node, address, there) in ask_bits(session, wanted.iter().copied(), ask).await {
+        match there {
+            Some(true) => seen.there.push((node, address)),
+            Some(false) => seen.lacking.push((node, address)),
+            None => {}
         }
     }
     seen
@@ -153,9 +126,9 @@ pub(crate) async fn put(session: &Arc<Session>, puts: &[RecordPut]) -> Vec<bool>
         })
         .collect();
     let replies = ask_all(session, &asks, |_, answer| match answer {
-        Answer::Present(bits) => Some(Some(bits)),
-        Answer::Refused(Refusal::Busy { .. }) => Some(None),
-        Answer::Refused(_) => Some(Some(0)),
+        Answer::Present(bits) => Some(Heard::Said(bits)),
+        Answer::Refused(refusal @ Refusal::Busy { .. }) => Some(Heard::refused(refusal)),
+        Answer::Refused(_) => Some(Heard::Said(0)),
         _ => None,
     })
     .await;

@@ -6,13 +6,14 @@
 
 use crate::clock::moment;
 use crate::lane::{Lane, Way};
-use crate::session::{Lost, Session};
+use crate::said::{Got, Put};
+use crate::session::Session;
 use crate::survey::Found;
-use palimpsest_proto::coding::{self, Descriptor, Shard};
+use palimpsest_proto::coding::{self, CodingError, Descriptor, Shard};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict, Scatter, ScatterOutcome};
+use palimpsest_proto::flow::{Gather, GatherVerdict, Scatter, ScatterOutcome};
 use palimpsest_proto::ids::NodeId;
-use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::SHARD_BYTES;
 use palimpsest_proto::select::place;
 use palimpsest_proto::time::Timestamp;
@@ -71,17 +72,15 @@ pub(crate) async fn repair(
     let (got, gathered) = gather(session, descriptor, found).await?;
     let of = descriptor.clone();
     let rebuilt = tokio::task::spawn_blocking(move || coding::rebuild_stripe(&of, got)).await;
-    let stripe = rebuilt.map_err(|_| RepairError::BrokenOff)?.map_err(|_| RepairError::NoStripe)?;
+    let stripe = rebuilt.map_err(|_| RepairError::BrokenOff)?.map_err(|error| match error {
+        CodingError::Inconsistent | CodingError::Repeated(_) => RepairError::NoStripe,
+        // A mistake of ours says nothing of the stripe.
+        _ => RepairError::BrokenOff,
+    })?;
     let shards = (0u8..).zip(stripe.shards).map(|(i, shard)| missing.contains(&i).then_some(shard)).collect();
     let mut repaired = scatter(session, descriptor, &found.holders, shards, lease_until).await;
     repaired.bytes += gathered;
     Ok(repaired)
-}
-
-/// What a holder said to a fetch, checked.
-enum Got {
-    Shard(Shard),
-    Refused(Refusal),
 }
 
 async fn gather(
@@ -106,12 +105,8 @@ async fn gather(
             let Some(ask) = ask else { break };
             let locator = descriptor.locators()[usize::from(ask.shard)];
             let ways = used.entry(ask.shard).or_default();
-            lane.start((ask.shard, ask.node), ask.node, Ask::Fetch { locator }, ways, move |answer| match answer {
-                Answer::Shard(bytes) => {
-                    Shard::new(bytes).ok().filter(|shard| shard.locator() == locator).map(Got::Shard)
-                }
-                Answer::Refused(refusal) => Some(Got::Refused(refusal)),
-                _ => None,
+            lane.start((ask.shard, ask.node), ask.node, Ask::Fetch { locator }, ways, move |answer| {
+                Got::check(&locator, answer)
             });
         }
         match gather.verdict() {
@@ -123,17 +118,7 @@ async fn gather(
         }
         let Some(done) = next(&mut lane, gather.poll_timeout(now)).await else { continue };
         let (shard, holder) = done.tag;
-        let outcome = match &done.result {
-            Ok(Got::Shard(_)) => GatherOutcome::Got,
-            Ok(Got::Refused(Refusal::Absent)) => GatherOutcome::Absent,
-            Ok(Got::Refused(Refusal::Busy { retry_ms })) => {
-                GatherOutcome::Busy(Duration::from_millis((*retry_ms).into()))
-            }
-            Ok(Got::Refused(_)) => GatherOutcome::Refused,
-            Err(Lost::Garbage) => GatherOutcome::Garbage,
-            Err(Lost::TimedOut) => GatherOutcome::TimedOut,
-            Err(Lost::Unsent) => GatherOutcome::Unsent,
-        };
+        let outcome = Got::outcome(&done.result);
         gather.handle(moment(), shard, &holder, outcome);
         if let Ok(Got::Shard(content)) = done.result {
             bytes += SHARD_BYTES as u64;
@@ -157,7 +142,7 @@ pub(crate) async fn scatter(
         let placement = place(&session.table(), descriptor.locators(), descriptor.geometry().k());
         Scatter::some(&placement, holders, |index| shards[index].is_some())
     };
-    let mut lane: Lane<(u8, NodeId), Option<Refusal>> = Lane::new(session.clone());
+    let mut lane: Lane<(u8, NodeId), Put> = Lane::new(session.clone());
     let mut used: HashMap<u8, Vec<Way>> = HashMap::new();
     let mut repaired = Repaired::default();
     loop {
@@ -176,11 +161,7 @@ pub(crate) async fn scatter(
             let locator = shard.locator();
             let ask = Ask::Store { lease_until, stamp: Stamp::NONE, shard };
             let ways = used.entry(send.shard).or_default();
-            lane.start((send.shard, send.node), send.node, ask, ways, move |answer| match answer {
-                Answer::Stored { locator: stored } if stored == locator => Some(None),
-                Answer::Refused(refusal) => Some(Some(refusal)),
-                _ => None,
-            });
+            lane.start((send.shard, send.node), send.node, ask, ways, move |answer| Put::check(&locator, &answer));
         }
         if scatter.verdict().is_some() {
             repaired.short = wanted - repaired.placed.len();
@@ -188,17 +169,7 @@ pub(crate) async fn scatter(
         }
         let Some(done) = next(&mut lane, scatter.poll_timeout(now)).await else { continue };
         let (index, holder) = done.tag;
-        let outcome = match done.result {
-            Ok(None) => ScatterOutcome::Stored,
-            Ok(Some(Refusal::Full)) => {
-                session.experience().outcomes.full(holder, moment());
-                ScatterOutcome::Full
-            }
-            Ok(Some(Refusal::Busy { retry_ms })) => ScatterOutcome::Busy(Duration::from_millis(retry_ms.into())),
-            Ok(Some(_)) | Err(Lost::Garbage) => ScatterOutcome::Refused,
-            Err(Lost::TimedOut) => ScatterOutcome::TimedOut,
-            Err(Lost::Unsent) => ScatterOutcome::Unsent,
-        };
+        let outcome = Put::outcome(session, holder, &done.result);
         scatter.handle(moment(), index, &holder, outcome);
         if outcome == ScatterOutcome::Stored {
             repaired.bytes += SHARD_BYTES as u64;

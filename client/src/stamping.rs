@@ -1,7 +1,7 @@
 //! Paying holders: the stamps of asks that take space. The price follows from the fill that a holder says of itself, or from
 //! what it asked for meanwhile. Cheap stamps are worked at once, dear ones on threads that may block.
 
-use crate::clock::{moment, timestamp};
+use crate::clock::{Wall, moment};
 use crate::session::lock;
 use palimpsest_proto::fair::{Stamp, fill_of_price};
 use palimpsest_proto::ids::NodeId;
@@ -25,12 +25,14 @@ pub(crate) struct Stamping {
     workers: Semaphore,
     /// The fill, in per cent, that holders' refusals imply, and when they were heard.
     demands: Mutex<HashMap<NodeId, (u8, Moment)>>,
+    wall: Wall,
 }
 
 impl Stamping {
-    pub(crate) fn new() -> Stamping {
+    /// By whose clock leases are paid for.
+    pub(crate) fn new(wall: Wall) -> Stamping {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Stamping { workers: Semaphore::new(cores), demands: Mutex::default() }
+        Stamping { workers: Semaphore::new(cores), demands: Mutex::default(), wall }
     }
 
     /// What `holder`, which says that `fill` per cent of it are taken, will ask for.
@@ -38,7 +40,7 @@ impl Stamping {
         let now = moment();
         let demanded =
             lock(&self.demands).get(holder).filter(|(_, at)| now.since(*at) < DEMAND_FOR).map(|(fill, _)| *fill);
-        due.price(demanded.unwrap_or(0).max(fill), timestamp())
+        due.price(demanded.unwrap_or(0).max(fill), self.wall.now())
     }
 
     /// Puts a stamp of `bits` into the ask. If none is found the ask stays as it is, and is refused.
@@ -59,7 +61,8 @@ impl Stamping {
     /// `holder` took a stamp of `paid` bits for too little and wants `bits`: whether it will get them. Not if it was paid
     /// that much, nor if no fill is a reason for such a price.
     pub(crate) fn demanded(&self, due: &Due, holder: NodeId, paid: u8, bits: u8) -> bool {
-        let Some(fill) = fill_of_price(bits, due.shards, timestamp(), due.lease_until).filter(|_| bits > paid) else {
+        let Some(fill) = fill_of_price(bits, due.shards, self.wall.now(), due.lease_until).filter(|_| bits > paid)
+        else {
             return false;
         };
         let now = moment();
@@ -84,12 +87,16 @@ mod tests {
     const HOLDER: NodeId = NodeId([1; 32]);
 
     fn ask() -> Ask {
-        Ask::Renew { lease_until: timestamp().plus(86_400), stamp: Stamp::NONE, locators: vec![Locator([2; 32])] }
+        Ask::Renew {
+            lease_until: Wall::default().now().plus(86_400),
+            stamp: Stamp::NONE,
+            locators: vec![Locator([2; 32])],
+        }
     }
 
     #[tokio::test]
     async fn stamps_are_worked_at_any_price() {
-        let stamping = Stamping::new();
+        let stamping = Stamping::new(Wall::default());
         for bits in [0, 5, AT_ONCE_BITS + 1] {
             let mut ask = ask();
             let due = ask.due(&HOLDER).unwrap();
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_holders_word_counts_until_it_asks_for_more_than_any_may() {
-        let stamping = Stamping::new();
+        let stamping = Stamping::new(Wall::default());
         let due = ask().due(&HOLDER).unwrap();
         assert_eq!(stamping.price(&due, &HOLDER, 0), 0);
         assert!(stamping.demanded(&due, HOLDER, 0, 8));
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let stamping = Stamping::new();
+        let stamping = Stamping::new(Wall::default());
         let due = ask().due(&HOLDER).unwrap();
         for i in 0..=DEMANDS_MAX as u32 {
             let mut id = [0; 32];

@@ -1,6 +1,7 @@
 //! The health of what is published: which shards are there, by asking those who should have them, and what that means for
 //! survival.
 
+use crate::audits::{LastAudit, last_audits};
 use crate::error::Error;
 use crate::progress::{Phase, Progress};
 use crate::publish::{FRACTIONS, living_holders, networks, survival};
@@ -10,6 +11,7 @@ use crate::survey::survey;
 use crate::walk::{Step, Walk};
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::content::{Capability, StripeKey};
+use palimpsest_proto::flow::RepairPolicy;
 use palimpsest_proto::ids::{NodeId, RootAddress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +34,10 @@ pub struct StripeStatus {
     pub present: usize,
     /// Shards that may still be lost; none if fewer than `k` are present.
     pub spare: usize,
+    /// Shards that may still be lost before wardens repair; 0 if it is due. By what nodes do unless told otherwise.
+    pub until_repair: usize,
+    /// When wardens audited it last, by their own word.
+    pub last_audit: LastAudit,
     /// Nodes that have at least one.
     pub holders: usize,
     /// Networks that those nodes are in.
@@ -41,8 +47,8 @@ pub struct StripeStatus {
 /// The health of a published file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// Bytes of the file; 0 if only its stripes are known.
-    pub size: u64,
+    /// Bytes of the file, unless only its stripes are known.
+    pub size: Option<u64>,
     /// Every stripe, the root first.
     pub stripes: Vec<StripeStatus>,
     /// For 10, 30 and 50 % of the nodes lost at once: the probability that the file is lost.
@@ -52,7 +58,7 @@ pub struct Status {
 impl Status {
     /// The health of content that its link carries: nothing can be lost.
     pub(crate) fn of_inline(link: &Capability) -> Status {
-        let size = if let Capability::Inline(content) = link { content.len() as u64 } else { 0 };
+        let size = if let Capability::Inline(content) = link { Some(content.len() as u64) } else { None };
         Status { size, stripes: Vec::new(), survival: FRACTIONS.map(|fraction| (fraction, 0.0)) }
     }
 }
@@ -97,8 +103,9 @@ impl Survey<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         let descriptors: Vec<Descriptor> = waiting.iter().map(|step| step.descriptor.clone()).collect();
         let found = survey(self.session, &descriptors, None, self.progress).await;
+        let audits = last_audits(self.session, &descriptors).await;
         let table = self.session.table();
-        for (Step { name, level, descriptor }, found) in waiting.into_iter().zip(found) {
+        for ((Step { name, level, descriptor }, found), last_audit) in waiting.into_iter().zip(found).zip(audits) {
             let present = found.present();
             let (k, n) = (descriptor.geometry().k(), descriptor.geometry().n());
             let mut loads: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -114,6 +121,8 @@ impl Survey<'_> {
                 n,
                 present,
                 spare: present.saturating_sub(k),
+                until_repair: present.saturating_sub(RepairPolicy::default().threshold(n, k)),
+                last_audit,
                 holders: holders.len(),
                 networks: networks(&table, &holders),
             });

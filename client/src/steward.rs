@@ -1,12 +1,12 @@
 //! A node that asks others: what it does unasked (audits, repairs, handing over) goes out by onions as anybody's requests,
 //! over the node's own network, node table and onion keys.
 
-use crate::clock::moment;
+use crate::clock::{Wall, moment};
 use crate::net::{Net, SharedTable};
 use crate::progress::Progress;
 use crate::records::{self, RecordPut, RecordsSeen};
 use crate::repair::{self, RepairError, Repaired};
-use crate::rounds::{Reply, ask_all};
+use crate::rounds::{Heard, Reply, ask_all};
 use crate::service::Service;
 use crate::session::{Replies, Session};
 use crate::survey::{self, Claim, DEAD_BELOW, Found, Proof};
@@ -65,6 +65,11 @@ impl Steward {
     /// Whether there is a network to ask; looks for a guard if there is none. Asked before anything else.
     pub async fn is_ready(&self) -> bool {
         self.session.find_own_guard().await
+    }
+
+    /// The node's clock.
+    pub fn wall(&self) -> Wall {
+        self.session.net.wall()
     }
 
     /// The node's table.
@@ -159,9 +164,9 @@ impl Steward {
                 .collect();
             let locators: Arc<[Locator]> = open.iter().map(|&which| parcels[which].shard.locator()).collect();
             let replies = ask_all(&self.session, &asks, move |which, answer| match answer {
-                Answer::Stored { locator } if locator == locators[which] => Some(Some(true)),
-                Answer::Refused(Refusal::Busy { .. }) => Some(None),
-                Answer::Refused(_) => Some(Some(false)),
+                Answer::Stored { locator } if locator == locators[which] => Some(Heard::Said(true)),
+                Answer::Refused(refusal @ Refusal::Busy { .. }) => Some(Heard::refused(refusal)),
+                Answer::Refused(_) => Some(Heard::Said(false)),
                 _ => None,
             })
             .await;

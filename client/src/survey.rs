@@ -4,17 +4,15 @@
 //! repairs gathers k shards that hash to their names.
 
 use crate::clock::moment;
-use crate::lane::{Lane, Way};
 use crate::progress::Progress;
-use crate::rounds::{Reply, TRIES, ask_all};
-use crate::session::{Lost, Session};
+use crate::rounds::{Heard, Reply, ask_all, ask_bits};
+use crate::session::Session;
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::coding::audit::{self, Leaf};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::params::PROBE_LOCATORS_MAX;
 use palimpsest_proto::select::place;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Candidates less likely to live than this are not asked: who lives has what was placed since.
@@ -54,9 +52,6 @@ struct Missing {
     candidates: Vec<NodeId>,
 }
 
-/// Whom to ask for which shards, and the ways that were tried.
-type Probe = (NodeId, Vec<Missing>, Vec<Way>);
-
 /// Asks for the shards of `descriptors`, all or `only` some, round by round: each missing one's next candidate.
 pub(crate) async fn survey(
     session: &Arc<Session>,
@@ -91,83 +86,34 @@ pub(crate) async fn survey(
     progress.add_shards_needed(missing.len() as u64);
     let mut gone: BTreeSet<NodeId> = BTreeSet::new();
     while !missing.is_empty() {
-        let mut by_node: BTreeMap<NodeId, Vec<Missing>> = BTreeMap::new();
+        let mut asked: Vec<(NodeId, Missing)> = Vec::new();
         for mut shard in missing.drain(..) {
             // Whoever has no candidate left stays missing.
             while let Some(node) = shard.candidates.pop() {
                 if !gone.contains(&node) {
-                    by_node.entry(node).or_default().push(shard);
+                    asked.push((node, shard));
                     break;
                 }
             }
         }
-        missing = round(session, by_node, &mut found, &mut gone, progress).await;
+        let ask = |some: &[Missing]| Ask::Probe { locators: some.iter().map(|shard| shard.locator).collect() };
+        for (node, shard, there) in ask_bits(session, asked, ask).await {
+            if there == Some(true) {
+                found[shard.stripe].holders[usize::from(shard.index)] = Some(node);
+                progress.add_shards(1);
+                continue;
+            }
+            if there.is_none() {
+                gone.insert(node);
+            }
+            missing.push(shard);
+        }
     }
     for stripe in &mut found {
         let holders = &stripe.holders;
         stripe.unasked.retain(|index| holders[usize::from(*index)].is_none());
     }
     found
-}
-
-/// One probe to each node for each 32 of its shards; returns those that were not there.
-async fn round(
-    session: &Arc<Session>,
-    by_node: BTreeMap<NodeId, Vec<Missing>>,
-    found: &mut [Found],
-    gone: &mut BTreeSet<NodeId>,
-    progress: &Progress,
-) -> Vec<Missing> {
-    let mut asks: Vec<Probe> = Vec::new();
-    for (node, mut shards) in by_node {
-        while !shards.is_empty() {
-            let rest = shards.split_off(shards.len().min(PROBE_LOCATORS_MAX));
-            asks.push((node, std::mem::replace(&mut shards, rest), Vec::new()));
-        }
-    }
-    let mut lane: Lane<usize, Option<u32>> = Lane::new(session.clone());
-    let mut asked: Vec<Option<Probe>> = Vec::new();
-    let mut missing = Vec::new();
-    while !asks.is_empty() || !lane.is_idle() {
-        while lane.has_room()
-            && let Some((node, shards, mut ways)) = asks.pop()
-        {
-            if gone.contains(&node) {
-                missing.extend(shards);
-                continue;
-            }
-            let locators = shards.iter().map(|shard| shard.locator).collect();
-            lane.start(asked.len(), node, Ask::Probe { locators }, &mut ways, |answer| match answer {
-                Answer::Present(bits) => Some(Some(bits)),
-                Answer::Refused(_) => Some(None),
-                _ => None,
-            });
-            asked.push(Some((node, shards, ways)));
-        }
-        let Some(done) = lane.next(None).await else { continue };
-        // An answer that comes after its probe was given up finds nothing to tell.
-        let Some((node, shards, ways)) = asked[done.tag].take() else { continue };
-        match done.result {
-            Ok(Some(bits)) => {
-                for (place, shard) in shards.into_iter().enumerate() {
-                    if bits >> place & 1 == 1 {
-                        found[shard.stripe].holders[usize::from(shard.index)] = Some(node);
-                        progress.add_shards(1);
-                    } else {
-                        missing.push(shard);
-                    }
-                }
-            }
-            // Silent, or busy: neither is a lie.
-            Ok(None) | Err(Lost::TimedOut) if (1..TRIES).contains(&ways.len()) => asks.push((node, shards, ways)),
-            Err(Lost::Unsent) => asks.push((node, shards, Vec::new())),
-            _ => {
-                gone.insert(node);
-                missing.extend(shards);
-            }
-        }
-    }
-    missing
 }
 
 /// A shard that is said to be with a holder.
@@ -202,10 +148,10 @@ pub(crate) async fn prove(session: &Arc<Session>, claims: &[Claim]) -> Vec<Proof
     let replies = ask_all(session, &asks, move |which, answer| match answer {
         Answer::Proof(proof) => {
             let (locator, leaf) = &leaves[which];
-            audit::verify(locator, *leaf, &proof).is_ok().then_some(Some(Proof::Proven))
+            audit::verify(locator, *leaf, &proof).is_ok().then_some(Heard::Said(Proof::Proven))
         }
-        Answer::Refused(Refusal::Absent) => Some(Some(Proof::Lacking)),
-        Answer::Refused(_) => Some(None),
+        Answer::Refused(Refusal::Absent) => Some(Heard::Said(Proof::Lacking)),
+        Answer::Refused(refusal) => Some(Heard::refused(refusal)),
         _ => None,
     })
     .await;

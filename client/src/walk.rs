@@ -30,8 +30,8 @@ pub(crate) struct Walk {
     at: (usize, u64),
     listed: Vec<RootAddress>,
     next_listed: usize,
-    /// Bytes of the file; 0 of a list, which does not tell.
-    pub(crate) size: u64,
+    /// Bytes of the file; a list of stripes does not tell.
+    pub(crate) size: Option<u64>,
 }
 
 impl Walk {
@@ -57,7 +57,7 @@ impl Walk {
             levels,
             listed,
             next_listed: 0,
-            size: if is_list { 0 } else { manifest.size() },
+            size: (!is_list).then(|| manifest.size()),
         })
     }
 

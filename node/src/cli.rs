@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
+use palimpsest_client::clock::Wall;
 use palimpsest_client::net::Transport;
 use palimpsest_node::config::{FileConfig, QUOTA_BYTES_DEFAULT, SCRUB_DAYS_DEFAULT, scrub_period};
 use palimpsest_node::work::UpkeepConfig;
@@ -229,6 +230,7 @@ async fn run(args: Run) -> Result<(), String> {
         scrub_period: scrub_period(args.scrub_days.or(file.scrub_days).unwrap_or(SCRUB_DAYS_DEFAULT)),
         metrics_listen,
         upkeep: Some(args.upkeep.config()),
+        wall: Wall::default(),
         embedded: false,
         service: None,
         meddler: None,

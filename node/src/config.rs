@@ -3,6 +3,7 @@
 use crate::role::holder::Service;
 use crate::work::UpkeepConfig;
 use libp2p::Multiaddr;
+use palimpsest_client::clock::Wall;
 use palimpsest_client::net::Transport;
 use palimpsest_proto::onion::Packet;
 use serde::de::Error as _;
@@ -66,6 +67,8 @@ pub struct NodeConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// When and how much the node works for what others published; `None`: it keeps what it is given, and no more.
     pub upkeep: Option<UpkeepConfig>,
+    /// The clock that leases, descriptors and turns go by.
+    pub wall: Wall,
     /// Part of another process: no admin socket, no `node.json`.
     pub embedded: bool,
     /// Answers in the honest service's place, in tests.

@@ -15,6 +15,7 @@ mod files;
 mod status;
 
 use crate::admin;
+use crate::audits::Audits;
 use crate::config::NodeConfig;
 use crate::draining::Draining;
 use crate::metrics::{self, Face};
@@ -134,7 +135,9 @@ impl Node {
         let dir = config.data_dir.clone();
         keyring::private_folder(&dir).map_err(folder("make the data folder", dir.clone()))?;
         // The store first: its lock keeps a second node out of everything else in the folder.
-        let store_config = StoreConfig::new(dir.join("store"), config.quota_bytes);
+        let wall = config.wall;
+        let leases_by = Arc::new(move || wall.now());
+        let store_config = StoreConfig { clock: leases_by, ..StoreConfig::new(dir.join("store"), config.quota_bytes) };
         let clock = store_config.clock.clone();
         let opened = tokio::task::spawn_blocking(move || Store::open(store_config)).await;
         let store = opened
@@ -156,14 +159,15 @@ impl Node {
         }
 
         let ring = Arc::new(Ring::new(&mut rand::rng(), moment()));
-        let table: SharedTable = Arc::new(RwLock::new(files::read_table(&dir)));
+        let table: SharedTable = Arc::new(RwLock::new(files::read_table(&dir, wall)));
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let cpu = Arc::new(RoleCpu::default());
         let relay = Arc::new(Relay::new(ring.clone(), arrivals_in, cpu.clone(), config.meddler.clone()));
         let bootstrap: Vec<_> = config.bootstrap.iter().filter_map(|text| text.parse().ok()).collect();
         let net = files::start_net(&config, &dir, |listen| {
-            let net_config = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
+            let of = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
+            let net_config = NetConfig { wall, ..of };
             Net::start(net_config, table.clone(), relay.clone())
         })
         .await
@@ -175,17 +179,20 @@ impl Node {
             net.shutdown().await;
             return Err(NodeError::NoAddress);
         }
-        let draining = Draining::default();
+        let (draining, audits) = (Draining::default(), Audits::default());
         let service: Arc<dyn Service> = match &config.service {
             Some(service) => service.0.clone(),
-            None => Arc::new(Keeper::new(store.clone(), key.id()).with_news(news_in).until(draining.clone())),
+            None => {
+                let keeper = Keeper::new(store.clone(), key.id()).with_news(news_in).with_audits(audits.clone());
+                Arc::new(keeper.until(draining.clone()).by(wall))
+            }
         };
         let steward = Steward::new(StewardOptions {
             net: net.clone(),
             table: table.clone(),
             ring: ring.clone(),
             replies: relay.replies(),
-            own: Arc::new(Keeper::own(store.clone(), key.id()).until(draining.clone())),
+            own: Arc::new(Keeper::own(store.clone(), key.id()).until(draining.clone()).by(wall)),
             folder: dir.clone(),
         });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -215,6 +222,7 @@ impl Node {
                 config: upkeep,
                 draining,
                 budget: SharedBudget::new(upkeep.bytes_per_second),
+                audits,
             };
             shared.works.spawn(RecordKeeper::new(upkeep.clone(), news));
             shared.works.spawn(Handover::new(upkeep.clone()));

@@ -2,6 +2,7 @@
 //! [`role::holder`] keeps shards and records in the [`store`]. What it does unasked is a [`work`].
 
 pub mod admin;
+pub mod audits;
 pub mod config;
 pub mod daemon;
 pub mod draining;

@@ -13,6 +13,7 @@
 mod audit;
 mod due;
 mod fetch;
+mod last_audits;
 mod parts;
 mod probe;
 mod record;
@@ -25,13 +26,14 @@ mod store;
 mod tests;
 
 pub use due::Due;
+pub use last_audits::AUDIT_AGE_HOURS_MAX;
 pub use parts::Parts;
 pub use refusal::{RETRY_MS_MAX, Refusal};
 
 use crate::coding::Shard;
 use crate::coding::audit::Leaf;
 use crate::fair::Stamp;
-use crate::ids::{Locator, RecordAddress};
+use crate::ids::{Locator, RecordAddress, RootAddress};
 use crate::onion::ReplyBlock;
 use crate::params::REPLY_BLOCK_BYTES;
 use crate::time::Timestamp;
@@ -118,6 +120,11 @@ pub enum Ask {
         /// One to [`crate::params::PROBE_LOCATORS_MAX`] of them.
         addresses: Vec<RecordAddress>,
     },
+    /// Say when you audited these stripes last. Answered by [`Answer::Ages`].
+    LastAudits {
+        /// One to [`crate::params::PROBE_LOCATORS_MAX`] of them.
+        roots: Vec<RootAddress>,
+    },
 }
 
 /// What a holder says.
@@ -142,6 +149,9 @@ pub enum Answer {
     Record(Bytes),
     /// A shard's leaf and what proves it ([`crate::coding::audit::verify`]), [`crate::params::PROOF_BYTES`] in all.
     Proof(Bytes),
+    /// How many full hours ago each stripe was audited, at most [`AUDIT_AGE_HOURS_MAX`]; `None`: not that this node knew.
+    /// As many as were asked about, in the same order. A warden's word, which nothing proves.
+    Ages(Vec<Option<u8>>),
     /// No, and why.
     Refused(Refusal),
 }
@@ -157,6 +167,7 @@ mod verb {
     pub(super) const RENEW: u8 = 7;
     pub(super) const PROBE_RECORDS: u8 = 8;
     pub(super) const PUT_RECORDS: u8 = 9;
+    pub(super) const LAST_AUDITS: u8 = 10;
 }
 
 /// The first byte of an answer; of another range than a request's, so that neither passes for the other.
@@ -167,6 +178,7 @@ mod kind {
     pub(super) const RECORD_STORED: u8 = 0x84;
     pub(super) const RECORD: u8 = 0x85;
     pub(super) const PROOF: u8 = 0x86;
+    pub(super) const AGES: u8 = 0x87;
     pub(super) const REFUSED: u8 = 0xff;
 }
 
@@ -187,6 +199,7 @@ impl Request {
             Ask::Audit { locator, leaf } => audit::encode_ask(head, locator, *leaf),
             Ask::Renew { lease_until, stamp, locators } => renew::encode_ask(head, *lease_until, *stamp, locators),
             Ask::ProbeRecords { lease_until, addresses } => probe::encode_records(head, *lease_until, addresses),
+            Ask::LastAudits { roots } => last_audits::encode_ask(head, roots),
         }
     }
 
@@ -205,6 +218,7 @@ impl Request {
             verb::AUDIT => audit::decode_ask(&mut reader)?,
             verb::RENEW => renew::decode_ask(&mut reader)?,
             verb::PROBE_RECORDS => probe::decode_records(&mut reader)?,
+            verb::LAST_AUDITS => last_audits::decode_ask(&mut reader)?,
             _ => return Err(WireError::Invalid("verb")),
         };
         reader.finish()?;
@@ -224,6 +238,7 @@ impl Ask {
             Ask::Audit { .. } => verb::AUDIT,
             Ask::Renew { .. } => verb::RENEW,
             Ask::ProbeRecords { .. } => verb::PROBE_RECORDS,
+            Ask::LastAudits { .. } => verb::LAST_AUDITS,
         }
     }
 }
@@ -240,6 +255,7 @@ impl Answer {
             Answer::RecordStored { address } => record::encode_stored(head, address),
             Answer::Record(record) => record::encode_answer(head, record),
             Answer::Proof(proof) => audit::encode_answer(head, proof),
+            Answer::Ages(ages) => last_audits::encode_answer(head, ages),
             Answer::Refused(refusal) => refusal.encode(head),
         }
     }
@@ -254,6 +270,7 @@ impl Answer {
             kind::RECORD_STORED => record::decode_stored(&mut reader)?,
             kind::RECORD => record::decode_answer(&mut reader)?,
             kind::PROOF => audit::decode_answer(&mut reader)?,
+            kind::AGES => last_audits::decode_answer(&mut reader)?,
             kind::REFUSED => Answer::Refused(Refusal::decode(&mut reader)?),
             _ => return Err(WireError::Invalid("kind")),
         };
@@ -269,6 +286,7 @@ impl Answer {
             Answer::RecordStored { .. } => kind::RECORD_STORED,
             Answer::Record(_) => kind::RECORD,
             Answer::Proof(_) => kind::PROOF,
+            Answer::Ages(_) => kind::AGES,
             Answer::Refused(_) => kind::REFUSED,
         }
     }

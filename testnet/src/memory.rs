@@ -1,6 +1,7 @@
 //! A whole network in one process, over libp2p's memory transport: real nodes with real stores, no sockets. It does not
-//! cover process death (`process`), TCP, QUIC, or clocks that differ.
+//! cover process death (`process`), TCP, or QUIC.
 
+use palimpsest_client::clock::Wall;
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Client, ClientOptions, Error};
 use palimpsest_node::config::{Meddler, Stand};
@@ -52,6 +53,8 @@ pub struct NetworkOptions {
     pub quota_bytes: u64,
     /// When and how much the nodes work for what was published; `None`: nothing heals.
     pub upkeep: Option<UpkeepConfig>,
+    /// The clock that a node goes by, by index.
+    pub wall: Box<dyn Fn(usize) -> Wall + Send>,
     /// A service in the honest one's place, by index.
     pub service: Box<dyn Fn(usize) -> Option<Stand> + Send>,
     /// What a relay does to the packets of others, by index.
@@ -65,6 +68,7 @@ impl NetworkOptions {
             nodes,
             quota_bytes: 1 << 30,
             upkeep: None,
+            wall: Box::new(|_| Wall::default()),
             service: Box::new(|_| None),
             meddler: Box::new(|_| None),
         }
@@ -101,6 +105,7 @@ impl Network {
             scrub_period: None,
             metrics_listen: None,
             upkeep: self.options.upkeep,
+            wall: (self.options.wall)(index),
             embedded: true,
             service: (self.options.service)(index),
             meddler: (self.options.meddler)(index),

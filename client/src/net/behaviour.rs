@@ -2,6 +2,7 @@
 //! own streams. Small behaviours, composed; nothing is decided here.
 
 use super::NetConfig;
+use super::kademlia::Kademlia;
 use super::streams::{self, Protocol};
 use libp2p::identity::PublicKey;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
@@ -37,7 +38,7 @@ pub(super) struct Behaviour {
     pub(super) streams: streams::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) identify: identify::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
+    pub(super) kad: Kademlia,
 }
 
 impl Behaviour {
@@ -64,7 +65,7 @@ impl Behaviour {
             streams: streams::Behaviour::new(accepted),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             identify: identify::Behaviour::new(identify),
-            kad: kad(peer, config.server),
+            kad: Kademlia::new(kad(peer, config.server)),
         }
     }
 }

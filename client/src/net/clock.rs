@@ -17,5 +17,29 @@ pub fn moment() -> Moment {
 
 /// Now on the wall clock; the epoch if the clock is before it.
 pub fn timestamp() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    Wall::default().now()
+}
+
+/// A wall clock: the machine's, or one that is off from it by some seconds, for tests of nodes whose clocks differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wall {
+    ahead: i64,
+}
+
+impl Wall {
+    /// The machine's clock and so many seconds more, or fewer.
+    pub fn ahead_by(seconds: i64) -> Wall {
+        Wall { ahead: seconds }
+    }
+
+    /// What it shows.
+    pub fn now(self) -> Timestamp {
+        Timestamp(self.unix_ms() / 1_000)
+    }
+
+    /// What it shows, in milliseconds since 1970-01-01 UTC.
+    pub fn unix_ms(self) -> u64 {
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        ms.saturating_add_signed(self.ahead.saturating_mul(1_000))
+    }
 }

@@ -36,7 +36,7 @@ pub struct Counters {
     pub dropped_full: Counter,
     /// Packets dropped since their link could not be opened, broke or stalled.
     pub dropped_unreachable: Counter,
-    /// Packet streams closed by us for what the peer wrote.
+    /// Packet streams closed by us for what the peer wrote, and connections for too many questions to Kademlia.
     pub violations: Counter,
     /// Streams refused since the peer, or all peers together, had too many.
     pub streams_refused: Counter,

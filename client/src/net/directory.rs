@@ -39,11 +39,12 @@ pub(super) struct Directory {
     suspects: Mutex<HashSet<NodeId>>,
     local: NodeId,
     transport: Transport,
+    wall: clock::Wall,
 }
 
 impl Directory {
-    pub(super) fn new(table: SharedTable, local: NodeId, transport: Transport) -> Directory {
-        Directory { table, suspects: Mutex::default(), local, transport }
+    pub(super) fn new(table: SharedTable, local: NodeId, transport: Transport, wall: clock::Wall) -> Directory {
+        Directory { table, suspects: Mutex::default(), local, transport, wall }
     }
 
     // A panic elsewhere while the lock was held leaves a table that is still a table.
@@ -105,7 +106,7 @@ impl Directory {
 
     /// Forgets who is no longer valid.
     pub(super) fn expire(&self) {
-        self.write().expire(clock::timestamp());
+        self.write().expire(self.wall.now());
         let table = self.read();
         self.suspects().retain(|id| table.get(id).is_some());
     }
@@ -152,7 +153,7 @@ impl Directory {
                     if id == self.local || self.read().get(&id).is_some_and(|known| known.signed().seq >= seq) {
                         return Ok(None);
                     }
-                    unverified.verify(clock::timestamp()).map(Some)
+                    unverified.verify(self.wall.now()).map(Some)
                 });
                 match verified {
                     Ok(signed) => checked.extend(signed),

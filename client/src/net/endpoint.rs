@@ -11,6 +11,7 @@ mod dials;
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::clock::moment;
+use super::kademlia::Event;
 use super::streams::{Incoming, Opened, Protocol};
 use super::{NetError, Shared, address, reader, sync};
 use dials::{Dials, Waiter};
@@ -209,7 +210,7 @@ impl Endpoint {
                 for (id, addresses) in nodes {
                     if let Some(peer) = address::peer_id(&id) {
                         for address in addresses {
-                            self.swarm.behaviour_mut().kad.add_address(&peer, address);
+                            self.swarm.behaviour_mut().kad.inner.add_address(&peer, address);
                         }
                     }
                 }
@@ -217,7 +218,7 @@ impl Endpoint {
             Command::Walk { found } => {
                 if self.state.walks.len() < WALKS_MAX {
                     let place = rand::random::<[u8; 32]>().to_vec();
-                    self.state.walks.insert(self.swarm.behaviour_mut().kad.get_closest_peers(place), found);
+                    self.state.walks.insert(self.swarm.behaviour_mut().kad.inner.get_closest_peers(place), found);
                 }
             }
         }
@@ -232,7 +233,11 @@ impl Endpoint {
                 self.swarm.close_connection(connection);
                 self.on_silent(peer);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(Event::Kad(event))) => self.on_kad(*event),
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(Event::Greedy(connection))) => {
+                self.shared.counters.violations.add_one();
+                self.swarm.close_connection(connection);
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.on_connected(peer_id, connection_id);
             }

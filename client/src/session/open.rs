@@ -117,6 +117,7 @@ impl Session {
     }
 
     fn new(net: Net, table: SharedTable, inbox: Arc<Inbox>, own: Option<Arc<dyn Service>>, folder: PathBuf) -> Session {
+        let wall = net.wall();
         Session {
             guard: RwLock::new(net.local_id()),
             mending: tokio::sync::Mutex::new(()),
@@ -132,7 +133,7 @@ impl Session {
             }),
             inbox,
             own,
-            stamping: Stamping::new(),
+            stamping: Stamping::new(wall),
             guards: Mutex::new(GuardList::new()),
             folder,
             bootstrap: Vec::new(),
@@ -223,7 +224,7 @@ impl Session {
     fn next_guard(&self, asked: &[NodeId]) -> Option<NodeId> {
         let table = self.table();
         let mut guards = lock(&self.guards);
-        guards.refill(&mut rand::rng(), &table, self.own_id(), timestamp());
+        guards.refill(&mut rand::rng(), &table, self.own_id(), self.net.wall().now());
         guards.choose(&table, moment(), asked)
     }
 

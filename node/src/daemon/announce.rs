@@ -4,11 +4,11 @@
 use super::{Shared, files};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
-use palimpsest_client::clock::{moment, timestamp};
+use palimpsest_client::clock::moment;
 use palimpsest_proto::params::{NODE_ADDRESSES_MAX, NODE_VALID_SECONDS_MAX};
 use palimpsest_proto::record::{NodeDescriptor, Roles};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is checked whether the descriptor still tells the truth.
@@ -78,14 +78,13 @@ impl Announcer {
     }
 
     fn sign(&self, said: &Said) {
-        let now = timestamp();
-        let unix_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let wall = self.shared.config.wall;
         let descriptor = NodeDescriptor {
             id: self.shared.key.id(),
-            seq: unix_ms,
+            seq: wall.unix_ms(),
             onion: said.onion,
             addresses: said.addresses.iter().map(|a| a.to_vec().into()).collect(),
-            valid_until: now.plus(NODE_VALID_SECONDS_MAX),
+            valid_until: wall.now().plus(NODE_VALID_SECONDS_MAX),
             roles: Roles { holds: !said.draining, ..Roles::ALL },
             fill: said.fill,
         };
@@ -114,7 +113,7 @@ impl Announcer {
             if self.shared.ring.tend(&mut rand::rng(), now) {
                 tracing::info!("the onion key was rotated");
             }
-            self.shared.table.write().unwrap_or_else(PoisonError::into_inner).expire(timestamp());
+            self.shared.table.write().unwrap_or_else(PoisonError::into_inner).expire(self.shared.config.wall.now());
             let due = now.since(signed_at) >= Duration::from_secs(RENEW_SECONDS);
             let to_say = self.to_say();
             if due || said.as_ref() != Some(&to_say) {

@@ -3,7 +3,7 @@
 use crate::config::NodeConfig;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
-use palimpsest_client::clock::{moment, timestamp};
+use palimpsest_client::clock::{Wall, moment};
 use palimpsest_client::keyring::replace_file;
 use palimpsest_client::net::{Net, NetError, SharedTable};
 use palimpsest_proto::ids::NodeId;
@@ -36,11 +36,11 @@ pub(super) fn write_node_file(dir: &Path, id: &NodeId, addresses: &[Multiaddr]) 
 
 /// The nodes known when the node ended: with them it finds the network again though all bootstrap nodes are gone. A
 /// damaged file is as good as none.
-pub(super) fn read_table(dir: &Path) -> NodeTable {
+pub(super) fn read_table(dir: &Path, wall: Wall) -> NodeTable {
     let read = || {
         let mut bytes = Vec::new();
         File::open(dir.join(TABLE_FILE)).ok()?.take(TABLE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        NodeTable::decode(bytes.into(), timestamp(), moment()).ok()
+        NodeTable::decode(bytes.into(), wall.now(), moment()).ok()
     };
     read().unwrap_or_default()
 }

@@ -3,7 +3,6 @@
 use super::{Shared, files};
 use crate::draining::Part;
 use crate::metrics::{Face, Reading};
-use palimpsest_client::clock::timestamp;
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 
@@ -35,7 +34,7 @@ impl Shared {
             "id": files::hex(&self.key.id().0),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": self.started.elapsed().as_secs(),
-            "wall_clock": timestamp().0,
+            "wall_clock": self.config.wall.now().0,
             "addresses": self.net.listeners_now().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "metrics": self.metrics_at.get().map(ToString::to_string),
             "known_nodes": self.known_nodes(),

@@ -2,12 +2,13 @@
 
 use super::RoleCpu;
 use super::relay::Arrival;
+use crate::audits::Audits;
 use crate::draining::Draining;
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 pub use palimpsest_client::Service;
-use palimpsest_client::clock::timestamp;
+use palimpsest_client::clock::{Wall, moment};
 use palimpsest_client::net::Net;
 use palimpsest_proto::coding::{audit, check_record};
 use palimpsest_proto::ids::{NodeId, RecordAddress};
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 const ANSWERING_MAX: usize = 64;
 /// What a busy holder asks for as a pause before the next try, in milliseconds.
 const BUSY_RETRY_MS: u32 = 500;
+/// A record that is there already is news if its lease grows by so many seconds: leases end with days. Whoever prolongs by
+/// less, to have this node send it on each time, waits for the round.
+const NEWS_LEASE_SECONDS: u64 = 86_400;
 
 /// The honest service over a store.
 pub struct Keeper {
@@ -33,22 +37,43 @@ pub struct Keeper {
     /// Who is told which records came.
     news: Option<mpsc::Sender<RecordAddress>>,
     draining: Draining,
+    /// What the node's warden did.
+    audits: Audits,
+    wall: Wall,
 }
 
 impl Keeper {
     /// Serves out of `store`, for the node `id`: stamps are made out to it.
     pub fn new(store: Store, id: NodeId) -> Keeper {
-        Keeper { store, id, own: false, news: None, draining: Draining::default() }
+        Keeper {
+            store,
+            id,
+            own: false,
+            news: None,
+            draining: Draining::default(),
+            audits: Audits::default(),
+            wall: Wall::default(),
+        }
     }
 
     /// The same for what the node asks of itself.
     pub fn own(store: Store, id: NodeId) -> Keeper {
-        Keeper { store, id, own: true, news: None, draining: Draining::default() }
+        Keeper { own: true, ..Keeper::new(store, id) }
     }
 
-    /// Tells `news` which records came, as long as it has room.
+    /// Tells `news` which records came or were prolonged, as long as it has room.
     pub fn with_news(self, news: mpsc::Sender<RecordAddress>) -> Keeper {
         Keeper { news: Some(news), ..self }
+    }
+
+    /// Measures leases by that clock.
+    pub fn by(self, wall: Wall) -> Keeper {
+        Keeper { wall, ..self }
+    }
+
+    /// Tells of these audits.
+    pub fn with_audits(self, audits: Audits) -> Keeper {
+        Keeper { audits, ..self }
     }
 
     /// Takes nothing new while `draining` is on.
@@ -58,8 +83,11 @@ impl Keeper {
 
     async fn put_record(&self, address: RecordAddress, record: Bytes, lease_until: Timestamp) -> Result<(), Refusal> {
         check_record(address, record.clone()).map_err(|_| Refusal::BadRecord)?;
+        let before = self.store.record_lease(address).map_err(|e| refusal(&e))?;
         self.store.put_record(address, record, lease_until).await.map_err(|e| refusal(&e))?;
-        if let Some(news) = &self.news {
+        if let Some(news) = &self.news
+            && before.is_none_or(|before| before.plus(NEWS_LEASE_SECONDS) <= lease_until)
+        {
             // What does not get through is found in the next round.
             let _ = news.try_send(address);
         }
@@ -111,16 +139,17 @@ impl Keeper {
             Ask::ProbeRecords { lease_until, addresses } => {
                 Ok(Answer::Present(self.store.has_records(&addresses, lease_until).map_err(|e| refusal(&e))?))
             }
+            Ask::LastAudits { roots } => Ok(Answer::Ages(self.audits.ages(&roots, moment()))),
         }
     }
 
     /// Refuses leases out of range, and stamps that do not pay what is asked of everybody at the moment.
     fn check_due(&self, due: &Due) -> Result<(), Refusal> {
-        check_lease(due.lease_until)?;
+        check_lease(due.lease_until, self.wall.now())?;
         if self.own {
             return Ok(());
         }
-        let bits = due.price(self.store.usage().fill(), timestamp());
+        let bits = due.price(self.store.usage().fill(), self.wall.now());
         due.stamp.verify(&due.puzzle, bits).map_err(|_| Refusal::Price { bits })
     }
 }
@@ -131,8 +160,7 @@ impl Service for Keeper {
     }
 }
 
-fn check_lease(until: Timestamp) -> Result<(), Refusal> {
-    let now = timestamp();
+fn check_lease(until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
     // A day more than the longest lease: publishers round up.
     if until > now.plus(LEASE_SECONDS_MAX + 86_400 + CLOCK_SKEW_SECONDS) {
         Err(Refusal::LeaseTooLong)

@@ -10,7 +10,6 @@ use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use crate::draining::Part;
 use futures::future::BoxFuture;
 use palimpsest_client::Parcel;
-use palimpsest_client::clock::timestamp;
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::params::SHARD_BYTES;
 use palimpsest_proto::time::Timestamp;
@@ -96,7 +95,7 @@ impl Handover {
         }
         self.seen += listed.len() as u64;
         self.cursor = listed.last().map(|(locator, _)| *locator);
-        let wall = timestamp();
+        let wall = self.upkeep.steward.wall().now();
         let ended = listed.len() < STEP_SHARDS;
         let wanted = listed.into_iter().filter(|(_, lease)| *lease > wall);
         for (locator, lease) in wanted {

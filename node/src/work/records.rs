@@ -11,7 +11,6 @@ use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use crate::draining::Part;
 use futures::future::BoxFuture;
 use palimpsest_client::RecordPut;
-use palimpsest_client::clock::timestamp;
 use palimpsest_proto::flow::Watch;
 use palimpsest_proto::ids::{NodeId, RecordAddress};
 use palimpsest_proto::params::SHARD_BYTES;
@@ -154,7 +153,7 @@ impl RecordKeeper {
         if ended {
             self.cursor = None;
             self.next_round = Instant::now() + self.upkeep.config.records_every;
-            self.finished_at = Some(timestamp());
+            self.finished_at = Some(self.upkeep.steward.wall().now());
             self.rounds += 1;
             if self.drains {
                 self.upkeep.draining.ended(Part::Records, self.left);
@@ -168,7 +167,7 @@ impl RecordKeeper {
 
     /// Looks who lacks these records, and sends them.
     async fn tend(&mut self, records: Vec<(RecordAddress, Timestamp)>, look: Look) -> Result<(), WorkError> {
-        let now = timestamp();
+        let now = self.upkeep.steward.wall().now();
         let own = self.upkeep.own;
         let mut wanted: BTreeMap<Timestamp, Vec<(NodeId, RecordAddress)>> = BTreeMap::new();
         let mut leaving: BTreeMap<RecordAddress, usize> = BTreeMap::new();

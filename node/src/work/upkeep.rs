@@ -1,5 +1,6 @@
 //! What the works that keep content alive have in common: whom they ask by, and how much they may move.
 
+use crate::audits::Audits;
 use crate::draining::Draining;
 use crate::store::Store;
 use palimpsest_client::Steward;
@@ -89,4 +90,6 @@ pub struct Upkeep {
     pub draining: Draining,
     /// What may be moved.
     pub budget: SharedBudget,
+    /// Where it is noted which stripes were audited.
+    pub audits: Audits,
 }

@@ -10,10 +10,13 @@
 //! [`proto::flow::Repair`]: palimpsest_proto::flow::Repair
 //! [`proto::flow::Watch`]: palimpsest_proto::flow::Watch
 
+mod hopeless;
+
 use super::upkeep::Upkeep;
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use futures::future::BoxFuture;
-use palimpsest_client::clock::{moment, timestamp};
+use hopeless::Hopeless;
+use palimpsest_client::clock::moment;
 use palimpsest_client::{Claim, Found, Proof, RepairError};
 use palimpsest_proto::coding::{Descriptor, check_record};
 use palimpsest_proto::flow::{Audited, Duty, Repair, RepairStep, Watch, wardens};
@@ -32,6 +35,8 @@ const LISTED: usize = 1_024;
 const RECORDS_MAX: usize = 1 << 16;
 /// Stripes whose state is remembered; of the others only the patience is lost.
 const REMEMBERED_MAX: usize = 4_096;
+/// Hopeless stripes that are remembered: as many as a round has. 4 MiB.
+const HOPELESS_MAX: usize = RECORDS_MAX;
 /// Stripes looked at in one step.
 const STEP_STRIPES: usize = 32;
 /// Claims that each holder has to prove in a survey: who lacks a part of what it claims is found out with that chance, and then
@@ -81,6 +86,8 @@ pub struct Warden {
     memory: HashMap<RootAddress, Memory>,
     /// What was visited in this round: a node may keep a stripe's record under several addresses.
     visited: BTreeSet<RootAddress>,
+    /// Stripes that are left alone for good.
+    hopeless: Hopeless,
     finished_at: Option<Timestamp>,
     totals: Totals,
 }
@@ -95,6 +102,7 @@ impl Warden {
             round_at: Instant::now(),
             memory: HashMap::new(),
             visited: BTreeSet::new(),
+            hopeless: Hopeless::new(HOPELESS_MAX),
             finished_at: None,
             totals: Totals::default(),
         }
@@ -107,7 +115,7 @@ impl Warden {
         let now = Instant::now();
         if self.waiting.is_empty() {
             if self.of > 0 {
-                self.finished_at = Some(timestamp());
+                self.finished_at = Some(self.upkeep.steward.wall().now());
                 self.totals.rounds += 1;
                 self.of = 0;
             }
@@ -122,6 +130,7 @@ impl Warden {
         for _ in 0..STEP_STRIPES {
             let Some((address, lease_until)) = self.waiting.pop() else { break };
             if let Some(ward) = self.ward(address, lease_until).await?
+                && !self.hopeless.contains(&ward.root)
                 && self.visited.insert(ward.root)
                 && self.visit(ward).await?
             {
@@ -145,7 +154,7 @@ impl Warden {
                 }
             }
         });
-        let now = timestamp();
+        let now = self.upkeep.steward.wall().now();
         self.waiting = listed.await?.map_err(WorkError::Store)?.into_iter().filter(|(_, lease)| *lease > now).collect();
         self.waiting.shuffle(&mut rand::rng());
         self.of = self.waiting.len() as u64;
@@ -184,6 +193,7 @@ impl Warden {
                 RepairStep::Sample(shards) => {
                     (duty, memory.audited) = (Duty::Watch, audit);
                     let outcomes = self.sample(&ward, &shards).await;
+                    self.note_audit(&ward, outcomes.contains(&Audited::Proven));
                     memory.repair.sampled(by_table, &outcomes);
                 }
                 RepairStep::Survey => {
@@ -192,6 +202,7 @@ impl Warden {
                     }
                     let found = self.survey(&ward).await;
                     let proven: Vec<bool> = found.holders.iter().map(Option::is_some).collect();
+                    self.note_audit(&ward, proven.contains(&true));
                     memory.repair.surveyed(moment(), by_table, &proven);
                     memory.found = Some(found);
                 }
@@ -207,14 +218,23 @@ impl Warden {
             worked = true;
         }
         memory.at = Instant::now();
-        self.remember(ward.root, memory);
+        if !self.hopeless.contains(&ward.root) {
+            self.remember(ward.root, memory);
+        }
         Ok(worked)
+    }
+
+    /// Remembers the audit for those who ask, if anything was proven in it.
+    fn note_audit(&self, ward: &Ward, proven: bool) {
+        if proven {
+            self.upkeep.audits.note(ward.root, moment());
+        }
     }
 
     /// Whether it is this node's turn; the number of the audit that is due; and how many shards' likeliest holders the table
     /// does not call lost.
     fn duty(&self, ward: &Ward) -> (Duty, u64, usize) {
-        let now = timestamp();
+        let now = self.upkeep.steward.wall().now();
         let config = &self.upkeep.config;
         let table = self.upkeep.steward.table();
         let wardens = wardens(&table, &ward.root.record_addresses());
@@ -312,7 +332,10 @@ impl Warden {
             }
             Err(error) => {
                 self.totals.failed += 1;
-                self.totals.hopeless += u64::from(error == RepairError::NoStripe);
+                if error == RepairError::NoStripe {
+                    self.totals.hopeless += 1;
+                    self.hopeless.insert(ward.root);
+                }
                 Vec::new()
             }
         }

@@ -45,7 +45,7 @@ impl Ask {
                 (*lease_until, *stamp, Puzzle::of_shards(holder, locators, *lease_until), locators.len())
             }
             Ask::Fetch { .. } | Ask::Probe { .. } | Ask::GetRecord { .. } => return None,
-            Ask::Audit { .. } | Ask::ProbeRecords { .. } => return None,
+            Ask::Audit { .. } | Ask::ProbeRecords { .. } | Ask::LastAudits { .. } => return None,
         };
         Some(Due { puzzle, shards, lease_until, stamp })
     }

@@ -43,6 +43,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         ),
         (any::<u64>(), prop::collection::vec(address(), 1..=PROBE_LOCATORS_MAX))
             .prop_map(|(lease, addresses)| { Ask::ProbeRecords { lease_until: Timestamp(lease), addresses } }),
+        prop::collection::vec(any::<[u8; 32]>().prop_map(RootAddress), 1..=PROBE_LOCATORS_MAX)
+            .prop_map(|roots| Ask::LastAudits { roots }),
     ]
 }
 
@@ -73,6 +75,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         address().prop_map(|address| Answer::RecordStored { address }),
         record().prop_map(Answer::Record),
         any::<u8>().prop_map(|byte| Answer::Proof(vec![byte; PROOF_BYTES].into())),
+        prop::collection::vec(prop::option::of(0..=AUDIT_AGE_HOURS_MAX), 1..=PROBE_LOCATORS_MAX).prop_map(Answer::Ages),
         prop::sample::select(refusals()).prop_map(Answer::Refused),
     ]
 }
@@ -102,7 +105,7 @@ proptest! {
     /// Canonical: what is decoded at all is encoded to the same bytes.
     #[test]
     fn encode_of_decode_is_identity(mut bytes in prop::collection::vec(any::<u8>(), 1..700), first: u8) {
-        for start in [first, first % 9, 0x81 + first % 6, 0xff] {
+        for start in [first, first % 11, 0x81 + first % 7, 0xff] {
             bytes[0] = start;
             if let Ok(request) = Request::decode(bytes.clone().into()) {
                 prop_assert_eq!(&request.encode_parts().concat(), &bytes);
@@ -167,6 +170,7 @@ fn shards_travel_in_large_packets_and_the_rest_in_small_ones() {
         Answer::Stored { locator },
         Answer::Present(1),
         Answer::Proof(record(PROOF_BYTES)),
+        Answer::Ages(vec![None; PROBE_LOCATORS_MAX]),
         Answer::RecordStored { address },
     ] {
         assert_eq!(size(answer), Size::Small);
@@ -206,6 +210,7 @@ fn what_takes_space_is_due_and_the_rest_is_free() {
         Ask::GetRecord { address },
         Ask::Audit { locator, leaf },
         Ask::ProbeRecords { lease_until: Timestamp(1), addresses: vec![address] },
+        Ask::LastAudits { roots: vec![RootAddress([4; 32])] },
     ] {
         assert_eq!(ask.due(&holder), None);
         let before = ask.clone();
@@ -220,6 +225,12 @@ fn a_price_out_of_range_is_cut_before_it_is_sent() {
         let answer = Answer::Refused(Refusal::Price { bits }).encode_parts().concat();
         assert_eq!(Answer::decode(answer), Ok(Answer::Refused(Refusal::Price { bits: sent })));
     }
+}
+
+#[test]
+fn an_age_out_of_range_is_cut_before_it_is_sent() {
+    let sent = Answer::Ages(vec![Some(255), None]).encode_parts().concat();
+    assert_eq!(Answer::decode(sent), Ok(Answer::Ages(vec![Some(AUDIT_AGE_HOURS_MAX), None])));
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub(crate) fn counting(asked: &Arc<Asked>, most: &Arc<AtomicUsize>) -> impl Fn(u
                     shards.lock().unwrap().get(&locator).cloned().map_or_else(absent, Answer::Shard)
                 }
                 Ask::Probe { .. } | Ask::Audit { .. } | Ask::Renew { .. } => return None,
-                Ask::ProbeRecords { .. } | Ask::PutRecords { .. } => return None,
+                Ask::ProbeRecords { .. } | Ask::PutRecords { .. } | Ask::LastAudits { .. } => return None,
                 Ask::PutRecord { address, record, .. } => {
                     records.lock().unwrap().insert(address, record);
                     Answer::RecordStored { address }

@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod canary;
+mod clocks;
 mod common;
 mod flood;
+mod forgeries;
 mod guard;
 mod healing;
 mod liars;

@@ -1,5 +1,6 @@
 //! What does not start, and what it says.
 
+use palimpsest_client::clock::Wall;
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Client, ClientOptions, Error, Kind};
 use palimpsest_node::{Node, NodeConfig};
@@ -19,6 +20,7 @@ fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfi
         scrub_period: None,
         metrics_listen: None,
         upkeep: None,
+        wall: Wall::default(),
         embedded: true,
         service: None,
         meddler: None,

@@ -74,6 +74,25 @@ async fn who_asks_for_the_table_all_the_time_is_refused_and_nobody_else() {
     assert!(other.net.sync(server.id(), SOON).await.is_ok());
 }
 
+/// Walks of a network of two: each is a question to the other at least.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_kademlia_all_the_time_is_hung_up_on() {
+    let (server, greedy) = pair().await;
+    greedy.learn(descriptor(1, &server.addresses));
+    let mut walks = 0;
+    while server.net.counters().violations.get() == 0 {
+        // What becomes of a walk is all the same; one that is hung up on fails. Several at once outrun the budget anywhere.
+        futures::future::join_all((0..8).map(|_| greedy.net.walk(SOON))).await;
+        walks += 8;
+        assert!(walks < 10_000, "never hung up on");
+    }
+    assert!(walks >= 64, "hung up on after {walks}");
+    // It may come back, and others were served all along.
+    let other = Node::client(3, Transport::Memory).await;
+    other.connect(&server).await.unwrap();
+    assert!(other.net.sync(server.id(), SOON).await.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_with_an_enormous_length_fails() {
     let (server, client) = pair().await;
@@ -117,7 +136,7 @@ async fn a_silent_host_does_not_hold_a_connect_beyond_its_deadline() {
 async fn a_place_that_is_taken_is_named() {
     let server = Node::server(1, Transport::Tcp, Vec::new()).await;
     let config = NetConfig::server(Secret::new([2; 32]), Transport::Tcp, server.addresses.clone(), Vec::new());
-    let (collect, _arrived) = unbounded_channel();
+    let (collect, _arrived) = channel(1);
     let refused = Net::start(config, SharedTable::default(), Arc::new(Collect(collect)));
     assert!(matches!(refused, Err(NetError::Listen { address, .. }) if address == server.addresses[0]));
 }

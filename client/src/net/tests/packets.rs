@@ -74,20 +74,20 @@ async fn a_dead_node_is_marked_lost_and_not_dialled_for_a_while() {
 }
 
 /// A handler that takes packets one by one, when the test lets it.
-struct Gate(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, UnboundedSender<(NodeId, Packet)>);
+struct Gate(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, Sender<(NodeId, Packet)>);
 
 impl PacketHandler for Gate {
     fn on_packet(&self, from: NodeId, packet: Packet) {
         // An error means that the gate was taken away: all may pass.
         let _ = self.0.lock().unwrap().recv();
-        let _ = self.1.send((from, packet));
+        let _ = self.1.try_send((from, packet));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_full_queue_drops_or_makes_wait() {
-    let (open, gate) = std::sync::mpsc::channel();
-    let (collect, arrived) = unbounded_channel();
+    let (open, gate) = std::sync::mpsc::sync_channel(0);
+    let (collect, arrived) = channel(ARRIVED_MAX);
     let config = NetConfig::server(Secret::new([1; 32]), Transport::Tcp, vec![listen(Transport::Tcp)], Vec::new());
     let handler = Arc::new(Gate(std::sync::Mutex::new(gate), collect));
     let mut server = Node::start_with(1, config, handler, arrived).await;
@@ -99,14 +99,14 @@ async fn a_full_queue_drops_or_makes_wait() {
             Ok(()) => queued += 1,
             Err(error) => break error,
         }
-        assert!(queued < 100_000, "never full");
+        assert!(queued < ARRIVED_MAX, "never full");
     };
     assert_eq!(full, SendError::QueueFull);
     assert_eq!(client.net.counters().dropped_full.get(), 1);
     // What is under way moves on until the windows are full; then nothing has room any more.
     while client.net.send_wait(server.id(), packet(Size::Large, 0), Duration::from_millis(300)).await.is_ok() {
         queued += 1;
-        assert!(queued < 100_000, "never full");
+        assert!(queued < ARRIVED_MAX, "never full");
     }
     // The gate opens: who waits gets through, and every queued packet arrives.
     let (waiting, opened) = tokio::join!(client.net.send_wait(server.id(), packet(Size::Large, 9), SOON), async {
@@ -121,8 +121,8 @@ async fn a_full_queue_drops_or_makes_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_neighbour_that_floods_a_link_leaves_room_for_others() {
-    let (open, gate) = std::sync::mpsc::channel();
-    let (collect, arrived) = unbounded_channel();
+    let (open, gate) = std::sync::mpsc::sync_channel(0);
+    let (collect, arrived) = channel(ARRIVED_MAX);
     let config = NetConfig::server(Secret::new([1; 32]), Transport::Tcp, vec![listen(Transport::Tcp)], Vec::new());
     let handler = Arc::new(Gate(std::sync::Mutex::new(gate), collect));
     let server = Node::start_with(1, config, handler, arrived).await;
@@ -136,7 +136,7 @@ async fn a_neighbour_that_floods_a_link_leaves_room_for_others() {
             Ok(()) => queued += 1,
             Err(error) => break error,
         }
-        assert!(queued < 100_000, "never refused");
+        assert!(queued < ARRIVED_MAX, "never refused");
     };
     assert_eq!(refused, SendError::OverShare);
     assert!(queued >= LINK_FORWARD_PACKETS_MAX / 2, "a lone neighbour has {queued}");

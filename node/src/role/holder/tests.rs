@@ -1,10 +1,11 @@
 use super::*;
 use crate::store::StoreConfig;
-use bytes::Bytes;
-use palimpsest_proto::coding::Shard;
+use bytes::{Bytes, BytesMut};
+use palimpsest_client::clock::timestamp;
 use palimpsest_proto::coding::audit::Leaf;
+use palimpsest_proto::coding::{Geometry, Shard, encode};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::ids::RecordAddress;
+use palimpsest_proto::ids::{RecordAddress, RootAddress};
 use palimpsest_proto::params::SHARD_BYTES;
 use tempfile::TempDir;
 
@@ -87,6 +88,36 @@ async fn records_are_probed() {
         Answer::Present(0b010)
     );
     assert_eq!(answer(&keeper, Ask::ProbeRecords { lease_until: in_days(2), addresses }).await, Answer::Present(0));
+}
+
+#[tokio::test]
+async fn the_wardens_audits_are_told() {
+    let (keeper, _dir) = keeper();
+    let audits = Audits::default();
+    let keeper = keeper.with_audits(audits.clone());
+    let roots = [1, 2].map(|byte| RootAddress([byte; 32]));
+    audits.note(roots[1], moment());
+    assert_eq!(answer(&keeper, Ask::LastAudits { roots: roots.to_vec() }).await, Answer::Ages(vec![None, Some(0)]));
+}
+
+/// The node sends a new record to all others near its address: a put that is repeated must not have it do so again.
+#[tokio::test]
+async fn only_what_is_new_or_prolonged_is_news() {
+    let (keeper, _dir) = keeper();
+    let (news_in, mut news) = mpsc::channel(8);
+    let keeper = keeper.with_news(news_in);
+    let geometry = Geometry::new(2, 4).unwrap();
+    let data: Vec<u8> = [shard(0), shard(1)].iter().flat_map(|shard| shard.bytes().to_vec()).collect();
+    let descriptor = encode(BytesMut::from(&data[..]), geometry).unwrap().descriptor;
+    let (address, record) = (descriptor.root_address().record_addresses()[0], Bytes::from(descriptor.encode()));
+    let first = in_days(2);
+    for (lease_until, is_news) in
+        [(first, true), (first, false), (first.plus(60), false), (first.minus(DAY), false), (first.plus(2 * DAY), true)]
+    {
+        let put = Ask::PutRecord { lease_until, stamp: Stamp::NONE, address, record: record.clone() };
+        assert_eq!(answer(&keeper, put).await, Answer::RecordStored { address });
+        assert_eq!(news.try_recv().ok(), is_news.then_some(address), "{lease_until:?}");
+    }
 }
 
 /// A node that fills asks for stamps; the price is paid once, for one thing, and reading stays free.

@@ -131,7 +131,7 @@ proptest! {
             Some(ScatterVerdict::Short { placed, .. }) => {
                 prop_assert_eq!(placed, scatter.stored().iter().flatten().count());
             }
-            None => unreachable!(),
+            None => prop_assert!(false, "no verdict"),
         }
     }
 }

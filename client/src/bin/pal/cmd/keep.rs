@@ -19,6 +19,7 @@ struct Body {
     short: u64,
     unasked: u64,
     lost: u64,
+    unwarded: u64,
     bytes: u64,
 }
 
@@ -32,8 +33,8 @@ pub(crate) fn run(args: &Keep, report: &Report) -> Result<(), Failure> {
         let progress = watch.progress.clone();
         watch.over(client.keep(&capability, options, &progress)).await
     })?;
-    let Kept { stripes, shards, renewed, repaired, short, unasked, lost, bytes } = kept;
-    let body = Body { command: "keep", stripes, shards, renewed, repaired, short, unasked, lost, bytes };
+    let Kept { stripes, shards, renewed, repaired, short, unasked, lost, unwarded, bytes } = kept;
+    let body = Body { command: "keep", stripes, shards, renewed, repaired, short, unasked, lost, unwarded, bytes };
     report.answer(&text(&kept), body).map_err(locally)?;
     match lost {
         0 => Ok(()),
@@ -62,6 +63,13 @@ fn text(kept: &Kept) -> String {
             count(kept.unasked, "shard")
         ));
     }
+    if kept.unwarded > 0 {
+        text.push_str(&format!(
+            "No warden took the new lease of {}: keep it again later.
+",
+            count(kept.unwarded, "stripe")
+        ));
+    }
     text
 }
 
@@ -74,9 +82,14 @@ mod tests {
     fn what_was_done_is_told() {
         let kept =
             Kept { stripes: 2, shards: 226, renewed: 200, repaired: 20, unasked: 6, bytes: 4 << 20, ..Kept::default() };
+        let unwarded = Kept { unwarded: 1, ..kept };
         let expected = "2 stripes: 200 of 226 shards renewed, 20 put back (4.0 MiB moved)\n\
              Not asked for, since they belong with your guard: 6 shards.\n";
         assert_eq!(text(&kept), expected);
+        assert_eq!(
+            text(&unwarded),
+            format!("{expected}No warden took the new lease of 1 stripe: keep it again later.\n")
+        );
         assert!(text(&Kept::default()).contains("link itself"));
     }
 }

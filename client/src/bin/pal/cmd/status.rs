@@ -12,7 +12,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct Body {
     command: &'static str,
-    size: u64,
+    /// Null if only the stripes are known.
+    size: Option<u64>,
     stripes: Vec<StripeBody>,
     /// Pairs: the part of the nodes that vanishes, the chance that the file is lost by it.
     survival: [(f64, f64); 3],
@@ -34,6 +35,12 @@ struct StripeBody {
     n: usize,
     present: usize,
     spare: usize,
+    /// Shards that may still be lost before wardens repair.
+    until_repair: usize,
+    /// Full hours since a warden audited it, by its word; 254 stands for longer, too.
+    last_audit_hours: Option<u8>,
+    /// Wardens that remember an audit.
+    auditors: usize,
     holders: usize,
     networks: usize,
 }
@@ -76,6 +83,9 @@ fn body(status: &Status) -> Body {
         n: stripe.n,
         present: stripe.present,
         spare: stripe.spare,
+        until_repair: stripe.until_repair,
+        last_audit_hours: stripe.last_audit.hours,
+        auditors: stripe.last_audit.wardens,
         holders: stripe.holders,
         networks: stripe.networks,
     });
@@ -83,15 +93,27 @@ fn body(status: &Status) -> Body {
 }
 
 fn table(status: &Status) -> String {
+    let size = status.size.map(bytes);
     if status.stripes.is_empty() {
-        return format!("{}, carried by the link itself: no node can lose it\n", bytes(status.size));
+        return format!("{}, carried by the link itself: no node can lose it\n", size.unwrap_or_default());
     }
-    let mut text = format!("{} in {}\n", bytes(status.size), count(status.stripes.len() as u64, "stripe"));
-    text.push_str("stripe  level  present    needed  spare  holders  networks\n");
+    let stripes = count(status.stripes.len() as u64, "stripe");
+    let mut text = size.map_or_else(|| format!("{stripes}\n"), |size| format!("{size} in {stripes}\n"));
+    text.push_str("stripe  level  present    needed  spare  holders  networks  last audit  repair\n");
     for stripe in &status.stripes {
         let present = format!("{}/{}", stripe.present, stripe.n);
+        let repair = match stripe.until_repair {
+            _ if stripe.present < stripe.k => "none: too few are left".to_owned(),
+            0 => "due".to_owned(),
+            more => format!("{more} more lost"),
+        };
+        let audit = match stripe.last_audit.hours {
+            None => "-".to_owned(),
+            Some(0) => format!("<1 h ({})", stripe.last_audit.wardens),
+            Some(hours) => format!("{hours} h ({})", stripe.last_audit.wardens),
+        };
         text.push_str(&format!(
-            "{:>6}  {:>5}  {present:<9}  {:>6}  {:>5}  {:>7}  {:>8}\n",
+            "{:>6}  {:>5}  {present:<9}  {:>6}  {:>5}  {:>7}  {:>8}  {audit:<10}  {repair}\n",
             stripe.name.number(),
             stripe.level,
             stripe.k,
@@ -107,17 +129,35 @@ fn table(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use palimpsest_client::{Status, StripeName, StripeStatus};
+    use palimpsest_client::{LastAudit, Status, StripeName, StripeStatus};
 
     #[test]
     fn the_table_is_straight() {
-        let name = StripeName::Content(0);
-        let stripe = StripeStatus { name, k: 32, n: 113, present: 101, spare: 69, holders: 40, networks: 1, level: 0 };
-        let status = Status { size: 2 << 20, stripes: vec![stripe], survival: [(0.1, 0.0), (0.3, 0.0), (0.5, 0.02)] };
-        let expected = "2.0 MiB in 1 stripe\n\
-             stripe  level  present    needed  spare  holders  networks\n\
-             \u{20}    0      0  101/113        32     69       40         1\n\
+        let stripe = StripeStatus {
+            name: StripeName::Content(0),
+            k: 32,
+            n: 113,
+            present: 101,
+            spare: 69,
+            until_repair: 11,
+            last_audit: LastAudit { hours: Some(0), wardens: 14 },
+            holders: 40,
+            networks: 1,
+            level: 0,
+        };
+        let survival = [(0.1, 0.0), (0.3, 0.0), (0.5, 0.02)];
+        let last_audit = LastAudit { hours: Some(30), wardens: 1 };
+        let due = StripeStatus { present: 90, spare: 58, until_repair: 0, last_audit, ..stripe };
+        let last_audit = LastAudit::default();
+        let lost = StripeStatus { present: 31, spare: 0, until_repair: 0, last_audit, ..stripe };
+        let status = Status { size: Some(2 << 20), stripes: vec![stripe, due, lost], survival };
+        let rows = "stripe  level  present    needed  spare  holders  networks  last audit  repair\n\
+             \u{20}    0      0  101/113        32     69       40         1  <1 h (14)   11 more lost\n\
+             \u{20}    0      0  90/113         32     58       40         1  30 h (1)    due\n\
+             \u{20}    0      0  31/113         32      0       40         1  -           none: too few are left\n\
              Chance of loss if that part of the nodes vanishes at once: 10 %: none, 30 %: none, 50 %: 2.0 %\n";
-        assert_eq!(table(&status), expected);
+        assert_eq!(table(&status), format!("2.0 MiB in 3 stripes\n{rows}"));
+        // Whoever has a repair link knows the stripes, and not how much of them is the file.
+        assert_eq!(table(&Status { size: None, ..status }), format!("3 stripes\n{rows}"));
     }
 }
