@@ -4,6 +4,7 @@
 
 mod canary;
 mod common;
+mod contents;
 mod flood;
 mod guard;
 mod healing;
