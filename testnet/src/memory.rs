@@ -7,6 +7,7 @@ use palimpsest_client::{Client, ClientOptions, Error};
 use palimpsest_node::config::{Meddler, Stand};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -14,9 +15,11 @@ use thiserror::Error as ThisError;
 use tokio::time::Instant;
 
 /// How long a network may take until all know each other.
-const MEET_DEADLINE: Duration = Duration::from_secs(60);
+const MEET_DEADLINE: Duration = Duration::from_secs(180);
 /// How often it is looked whether they do: tables are shared state without an event to await.
 const MEET_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take to enter. It takes less than a second; on a busy machine some.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// Nodes whose addresses are given to the others as bootstrap.
 const BOOTSTRAP: usize = 3;
 
@@ -75,6 +78,13 @@ impl NetworkOptions {
     }
 }
 
+/// Lets this process open as many files as it may: each node has some seven, and where as many networks run at once as there
+/// are cores, the usual 1,024 are not enough. Where that is refused, so be it.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// A running network; dropping it removes its folders.
 pub struct Network {
     nodes: Vec<Option<Node>>,
@@ -85,6 +95,7 @@ pub struct Network {
 impl Network {
     /// Starts the nodes and waits until each knows all.
     pub async fn start(options: NetworkOptions) -> Result<Network, NetworkError> {
+        raise_file_limit();
         let dir = TempDir::new().map_err(NetworkError::Folder)?;
         let mut network = Network { nodes: Vec::new(), dir, options };
         for index in 0..network.options.nodes {
@@ -157,6 +168,13 @@ impl Network {
         }
     }
 
+    /// Ends nodes as [`Network::kill`] does, all at the same time.
+    pub async fn kill_all(&mut self, indices: &[usize]) {
+        let ending: Vec<Node> =
+            indices.iter().filter_map(|&index| self.nodes.get_mut(index).and_then(Option::take)).collect();
+        futures::future::join_all(ending.into_iter().map(Node::abandon)).await;
+    }
+
     /// Starts one node more, and waits until all know it; its index.
     pub async fn join(&mut self) -> Result<usize, NetworkError> {
         let index = self.add().await?;
@@ -202,7 +220,7 @@ impl Network {
             data_dir: self.dir.path().join(name),
             bootstrap: self.bootstrap(),
             transport: Transport::Memory,
-            connect_deadline: Duration::from_secs(20),
+            connect_deadline: CONNECT_DEADLINE,
         })
         .await
     }

@@ -45,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Nodes that a newcomer is told of.
 const BOOTSTRAP_NODES_MAX: usize = 5;
 /// Time that killed processes get to vanish: the system needs milliseconds, a machine short of memory more.
-const KILLED_DEADLINE: Duration = Duration::from_secs(10);
+const KILLED_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a network shall be.
 #[derive(Debug, Clone)]

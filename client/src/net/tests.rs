@@ -11,10 +11,12 @@ use palimpsest_proto::onion::Size;
 use palimpsest_proto::record::{NodeDescriptor, Roles};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Everything in these tests is over long before.
-const SOON: Duration = Duration::from_secs(20);
+/// Everything in these tests is over long before, on a machine however busy: it is there for what never happens.
+const SOON: Duration = Duration::from_secs(120);
 
 /// Packets that have arrived and that the test has not looked at: no test lets so many wait.
 const ARRIVED_MAX: usize = 8_192;
@@ -48,6 +50,19 @@ fn listen(transport: Transport) -> Multiaddr {
     .unwrap()
 }
 
+/// A loopback address at which nobody else on the machine listens: where a test gives a port up and takes it again, it was
+/// not given to another test meanwhile.
+fn own_loopback() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + NEXT.fetch_add(1, Ordering::Relaxed) % 128, high, low)
+}
+
+/// A port of such an address, which the system chooses.
+fn own_port() -> Multiaddr {
+    format!("/ip4/{}/tcp/0", own_loopback()).parse().unwrap()
+}
+
 /// The seed of that number's node; its id has cost its work.
 fn secret(seed: u8) -> Secret {
     NodeKey::search(&mut StdRng::seed_from_u64(seed.into())).0
@@ -77,6 +92,12 @@ impl Node {
         let node = Node::start(seed, NetConfig::server(secret(seed), transport, vec![at], bootstrap)).await;
         node.announce();
         node
+    }
+
+    /// A server at the place of one that has ended.
+    async fn server_back_at(seed: u8, at: Multiaddr, bootstrap: Vec<Multiaddr>) -> Node {
+        eventually("given up", || transport::check_free(&at).is_ok()).await;
+        Node::server_at(seed, Transport::Tcp, at, bootstrap).await
     }
 
     async fn client(seed: u8, transport: Transport) -> Node {
@@ -120,6 +141,15 @@ impl Node {
 
     async fn next(&mut self) -> (NodeId, Packet) {
         timeout(SOON, self.arrived.recv()).await.unwrap().unwrap()
+    }
+
+    /// Exchanges tables with a node: again if the two of them were just dialling each other.
+    async fn meet(&self, id: NodeId) {
+        let until = tokio::time::Instant::now() + SOON;
+        while let Err(error) = self.net.sync(id, SOON).await {
+            assert!(tokio::time::Instant::now() < until, "never met: {error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn believes_lost(&self, id: &NodeId) -> bool {

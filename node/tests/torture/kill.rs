@@ -6,7 +6,7 @@ use palimpsest_node::store::{Store, StoreConfig};
 use palimpsest_proto::ids::RecordAddress;
 use palimpsest_proto::time::Timestamp;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -17,6 +17,9 @@ const QUOTA: u64 = 512 * 1024 * 1024;
 const LATER: Timestamp = Timestamp(u64::MAX / 2);
 /// Rounds after which a new folder is taken.
 const ROUNDS_PER_FOLDER: u64 = 25;
+/// Batches that a child stores at most, more than it is let: the parent may be slow to kill it, and all of a folder's
+/// children together must not reach the quota.
+const BATCHES_MAX: u64 = 16;
 /// Addresses whose records are replaced over and over.
 const ADDRESSES: u64 = 5;
 
@@ -40,7 +43,7 @@ pub(crate) fn child() {
     runtime.block_on(async {
         let store = open(Path::new(&dir));
         let mut next: u64 = from.parse().unwrap();
-        loop {
+        for _ in 0..BATCHES_MAX {
             let puts = (next..next + 8).map(|number| {
                 let store = &store;
                 async move {
@@ -53,6 +56,9 @@ pub(crate) fn child() {
             say('r', next);
             next += 8;
         }
+        // It is killed by now, or the parent is gone.
+        let _ended = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
     });
 }
 
@@ -67,6 +73,7 @@ fn start_child(dir: &Path, from: u64, args: &[&str]) -> Child {
         .args(args)
         .env(CHILD_DIR, dir)
         .env(CHILD_FROM, from.to_string())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -2,21 +2,22 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use palimpsest_client::{Client, Error, FetchOptions, Fetched, Progress, PublishOptions, Published, Source};
+use palimpsest_client::{Client, Error, FetchOptions, Fetched, Kind, Progress, PublishOptions, Published, Source};
 use palimpsest_node::config::Stand;
 use palimpsest_node::role::holder::Service;
 use palimpsest_proto::content::Capability;
 use palimpsest_proto::ids::Locator;
 use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_testnet::memory::Network;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// No test waits longer for one publish or fetch.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+/// For what never happens: a publish, a fetch, or what a test awaits takes seconds, on a busy machine a minute.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Bytes that no two seeds share.
 pub(crate) fn content(seed: u64, len: usize) -> Bytes {
@@ -48,6 +49,21 @@ pub(crate) async fn fetch_range(
     Ok((sink, fetched))
 }
 
+/// Clients that are tried where most guards are dead.
+const NEWCOMERS: usize = 4;
+
+/// A client who was never there, where half of the nodes are dead. One whose sample of guards, drawn at random, has none that
+/// lives (one in a million) cannot enter; then another tries.
+pub(crate) async fn newcomer(network: &Network, name: &str) -> Client {
+    for attempt in 0..NEWCOMERS {
+        match network.client(&format!("{name}-{attempt}")).await {
+            Ok(client) => return client,
+            Err(error) => assert_eq!(error.kind(), Kind::NoNetwork, "{error}"),
+        }
+    }
+    panic!("nobody gets in");
+}
+
 /// A service made of a function; `None` stays silent.
 pub(crate) struct Scripted<F>(pub(crate) F);
 
@@ -62,18 +78,19 @@ pub(crate) fn stand(f: impl Fn(Ask) -> Option<Answer> + Send + Sync + 'static) -
     Some(Stand(Arc::new(Scripted(f))))
 }
 
-/// What a network of nodes that keep everything in memory was asked to store, in order.
+/// What a network of nodes that keep everything in memory has stored: in order, and each shard once.
 #[derive(Default)]
-pub(crate) struct Asked(Mutex<Vec<Locator>>);
+pub(crate) struct Asked(Mutex<(Vec<Locator>, HashSet<Locator>)>);
 
 impl Asked {
-    /// What was stored up to now.
+    /// What was stored up to now, as often as it was.
     pub(crate) fn so_far(&self) -> Vec<Locator> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().unwrap().0.clone()
     }
 }
 
-/// Honest nodes in memory. They store as long as fewer than `most` shards were, over all nodes; then they fall silent.
+/// Honest nodes in memory. They store as long as fewer than `most` different shards were, over all nodes; then they are silent,
+/// but on those: who sends one again, since its receipt was slow, has it acknowledged.
 pub(crate) fn counting(asked: &Arc<Asked>, most: &Arc<AtomicUsize>) -> impl Fn(usize) -> Option<Stand> + Send + use<> {
     let (asked, most) = (asked.clone(), most.clone());
     move |_| {
@@ -84,11 +101,13 @@ pub(crate) fn counting(asked: &Arc<Asked>, most: &Arc<AtomicUsize>) -> impl Fn(u
             Some(match ask {
                 Ask::Store { shard, .. } => {
                     let mut asked = asked.0.lock().unwrap();
-                    if asked.len() >= most.load(Ordering::Relaxed) {
+                    let locator = shard.locator();
+                    let (in_order, different) = &mut *asked;
+                    if !different.contains(&locator) && different.len() >= most.load(Ordering::Relaxed) {
                         return None;
                     }
-                    let locator = shard.locator();
-                    asked.push(locator);
+                    different.insert(locator);
+                    in_order.push(locator);
                     shards.lock().unwrap().insert(locator, shard.bytes().clone());
                     Answer::Stored { locator }
                 }

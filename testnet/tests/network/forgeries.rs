@@ -26,6 +26,7 @@ pub(crate) fn hasty() -> UpkeepConfig {
         turn: Duration::from_secs(4),
         audit_every: Duration::from_secs(8),
         records_every: Duration::from_secs(8),
+        spread_every: Duration::from_secs(2),
         handover_every: Duration::from_secs(4),
         bytes_per_second: 64 << 20,
         repair: RepairPolicy { retry: Duration::from_millis(100), ..RepairPolicy::default() },

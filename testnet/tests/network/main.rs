@@ -5,6 +5,7 @@
 mod canary;
 mod clocks;
 mod common;
+mod contents;
 mod flood;
 mod forgeries;
 mod guard;

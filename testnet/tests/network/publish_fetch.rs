@@ -1,7 +1,7 @@
 //! The main job over a whole network in one process: what is published is fetched, whatever its size, also with half of the
 //! nodes gone; and what cannot be fetched is said to be so.
 
-use super::common::{content, fetch, fetch_range, publish};
+use super::common::{content, fetch, fetch_range, newcomer, publish};
 use bytes::Bytes;
 use palimpsest_client::{Error, Kind, StripeName};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
@@ -67,13 +67,13 @@ async fn any_half_of_the_nodes_may_vanish() {
     let publisher = network.client("publisher").await.unwrap();
     let published = publish(&publisher, &file).await.unwrap();
     assert!(published.survival[2].1 <= 1e-6, "{:?}", published.survival);
-    // A reader with a table from before, and one that has never been there.
-    network.client("stale").await.unwrap().close().await.unwrap();
-    for index in 12..24 {
-        network.kill(index).await;
+    // A reader with a table from before, and one that has never been there. (Several of the first kind: see `newcomer`.)
+    for attempt in 0..4 {
+        network.client(&format!("stale-{attempt}")).await.unwrap().close().await.unwrap();
     }
+    network.kill_all(&(12..24).collect::<Vec<_>>()).await;
     for name in ["stale", "fresh"] {
-        let reader = network.client(name).await.unwrap();
+        let reader = newcomer(&network, name).await;
         let (got, _) = fetch(&reader, &published.link).await.unwrap();
         assert!(got == file, "{name}");
         reader.close().await.unwrap();
@@ -104,11 +104,13 @@ async fn with_too_few_shards_left_it_says_how_many() {
     let client = network.client("user").await.unwrap();
     let file = content(11, 3 << 20);
     let link = publish(&client, &file).await.unwrap().link;
-    // Empty disks under the same names: the records and shards of 11 of 14 nodes are gone, the nodes are not.
-    for index in 3..14 {
+    // Empty disks under the same names: the records and shards of 11 of 14 nodes are gone, the nodes are not. The three that
+    // have least keep theirs: less than a quarter, whatever the placement, and so too little of one of the stripes at least.
+    let mut order: Vec<usize> = (0..14).collect();
+    order.sort_by_key(|&index| network.node(index).unwrap().store().usage().shards);
+    for &index in &order[3..] {
         network.kill(index).await;
-        std::fs::remove_dir_all(network.node_dir(index).join("store")).unwrap();
-        network.restart(index).await.unwrap();
+        network.restart_empty(index).await.unwrap();
     }
     network.meet().await.unwrap();
     let error = fetch(&client, &link).await.unwrap_err();

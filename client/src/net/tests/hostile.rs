@@ -62,10 +62,13 @@ async fn a_peer_opens_so_many_streams_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_the_table_all_the_time_is_refused_and_nobody_else() {
     let (server, greedy) = pair().await;
-    let mut answered = 0;
+    let tasks = || server.net.0.shared.tasks.len();
+    let (mut answered, idle) = (0, tasks());
     while greedy.net.sync(server.id(), SOON).await.is_ok() {
         answered += 1;
         assert!(answered < 10_000, "never refused");
+        // One after the other: those that the server has not put away yet are bounded too, and sooner.
+        eventually("put away", || tasks() <= idle).await;
     }
     assert!(answered >= 64, "a client that takes a large table is refused after {answered}");
     assert_eq!(server.net.counters().streams_refused.get(), 1);

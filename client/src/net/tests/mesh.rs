@@ -3,10 +3,15 @@
 use super::*;
 
 async fn network(count: u8, transport: Transport) -> Vec<Node> {
-    let mut nodes = vec![Node::server(1, transport, Vec::new()).await];
+    network_at(count, transport, || listen(transport)).await
+}
+
+/// The same, each node where `place` says.
+async fn network_at(count: u8, transport: Transport, place: impl Fn() -> Multiaddr) -> Vec<Node> {
+    let mut nodes = vec![Node::server_at(1, transport, place(), Vec::new()).await];
     for seed in 2..=count {
         let bootstrap = nodes[0].addresses.clone();
-        nodes.push(Node::server(seed, transport, bootstrap).await);
+        nodes.push(Node::server_at(seed, transport, place(), bootstrap).await);
     }
     nodes
 }
@@ -15,8 +20,9 @@ async fn network(count: u8, transport: Transport) -> Vec<Node> {
 async fn an_exchange_makes_two_tables_one() {
     let a = Node::server(1, Transport::Memory, Vec::new()).await;
     let b = Node::server(2, Transport::Memory, Vec::new()).await;
-    (10..60).for_each(|seed| a.learn(descriptor(seed, &a.addresses)));
-    (40..90).for_each(|seed| b.learn(descriptor(seed, &b.addresses)));
+    // Without addresses nobody can find out on his own that they are not there.
+    (10..60).for_each(|seed| a.learn(descriptor(seed, &[])));
+    (40..90).for_each(|seed| b.learn(descriptor(seed, &[])));
     let id = a.connect(&b).await.unwrap();
     let report = a.net.sync(id, SOON).await.unwrap();
     assert_eq!((a.known(), b.known()), (82, 82));
@@ -43,7 +49,7 @@ async fn all_come_to_know_all_and_who_is_gone() {
     let gone = nodes.pop().unwrap();
     // Everybody meets it once, so that its end is seen, not only heard of.
     for node in &nodes[..10] {
-        node.net.sync(gone.id(), SOON).await.unwrap();
+        node.meet(gone.id()).await;
     }
     gone.net.shutdown().await;
     eventually("known to be lost", || nodes.iter().all(|node| node.believes_lost(&gone.id()))).await;
@@ -54,14 +60,14 @@ async fn all_come_to_know_all_and_who_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_is_found_again() {
-    let mut nodes = network(5, Transport::Tcp).await;
+    let mut nodes = network_at(5, Transport::Tcp, own_port).await;
     eventually("full tables", || nodes.iter().all(|node| node.known() == 5)).await;
     let gone = nodes.pop().unwrap();
-    nodes[1].net.sync(gone.id(), SOON).await.unwrap();
+    nodes[1].meet(gone.id()).await;
     let (id, address) = (gone.id(), gone.addresses[0].clone());
     gone.net.shutdown().await;
     eventually("lost", || nodes.iter().all(|node| node.believes_lost(&id))).await;
-    let back = Node::server_at(5, Transport::Tcp, address, nodes[0].addresses.clone()).await;
+    let back = Node::server_back_at(5, address, nodes[0].addresses.clone()).await;
     assert_eq!(back.id(), id);
     eventually("found", || nodes.iter().all(|node| !node.believes_lost(&id))).await;
     eventually("full again", || back.known() == 5).await;
@@ -69,8 +75,8 @@ async fn who_comes_back_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_node_may_come_late() {
-    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let at: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", place.port()).parse().unwrap();
+    let place = std::net::TcpListener::bind((own_loopback(), 0)).unwrap().local_addr().unwrap();
+    let at: Multiaddr = format!("/ip4/{}/tcp/{}", place.ip(), place.port()).parse().unwrap();
     let early = Node::server(2, Transport::Tcp, vec![at.clone()]).await;
     eventually("a first try", || early.net.counters().dial_failures.get() > 0).await;
     let late = Node::server_at(1, Transport::Tcp, at, Vec::new()).await;
@@ -81,11 +87,19 @@ async fn a_bootstrap_node_may_come_late() {
 async fn a_walk_finds_nodes_and_where_they_are() {
     let nodes = network(8, Transport::Tcp).await;
     eventually("full tables", || nodes.iter().all(|node| node.known() == 8)).await;
-    let found = nodes[3].net.walk(SOON).await.unwrap();
-    assert_eq!(found.len(), 7, "{found:?}");
-    for (id, addresses) in found {
-        let node = nodes.iter().find(|node| node.id() == id).unwrap();
-        assert!(node.addresses.iter().all(|address| addresses.contains(address)));
+    // A node that is slow to answer is left out of a walk; the next one has it.
+    let until = tokio::time::Instant::now() + SOON;
+    loop {
+        let found = nodes[3].net.walk(SOON).await.unwrap();
+        assert!(found.len() <= 7, "{found:?}");
+        for (id, addresses) in &found {
+            let node = nodes.iter().find(|node| node.id() == *id).unwrap();
+            assert!(node.addresses.iter().all(|address| addresses.contains(address)));
+        }
+        if found.len() == 7 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < until, "{found:?}");
     }
 }
 
@@ -95,16 +109,18 @@ async fn the_end_ends_every_task() {
     eventually("full tables", || nodes.iter().all(|node| node.known() == 3)).await;
     for node in &nodes {
         node.net.shutdown().await;
-        assert!(node.net.0.shared.tasks.is_empty());
+        // Within its deadlines if it can; on a machine that stands still for seconds a little later.
+        eventually("all ended", || node.net.0.shared.tasks.is_empty()).await;
         assert!(node.net.listeners().await.is_empty() || node.net.0.endpoint.lock().unwrap().is_none());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspicion_is_not_passed_on_before_it_is_verified() {
-    let a = Node::server(1, Transport::Memory, Vec::new()).await;
-    let id = descriptor(9, &a.addresses).id;
-    a.learn(descriptor(9, &a.addresses));
+    // A client: a server's gossip would find out by itself that the node is not there.
+    let a = Node::client(1, Transport::Memory).await;
+    let id = descriptor(9, &[]).id;
+    a.learn(descriptor(9, &[]));
     let directory = &a.net.0.shared.directory;
     // The signing counts as a sign of life; the suspicion must be later.
     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -120,11 +136,15 @@ async fn a_suspicion_is_not_passed_on_before_it_is_verified() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_word_of_others_does_not_count_against_our_own_eyes() {
-    let a = Node::server(1, Transport::Memory, Vec::new()).await;
-    let b = Node::server(2, Transport::Memory, a.addresses.clone()).await;
-    eventually("joined", || a.known() == 2 && b.known() == 2).await;
-    let gone = descriptor(9, &a.addresses).id;
-    a.learn(descriptor(9, &a.addresses));
+    // A client: a server's gossip would find out by itself that the node is not there.
+    let a = Node::client(1, Transport::Memory).await;
+    let b = Node::server(2, Transport::Memory, Vec::new()).await;
+    a.connect(&b).await.unwrap();
+    a.meet(b.id()).await;
+    a.learn(descriptor(1, &[]));
+    assert_eq!(a.known(), 2);
+    let gone = descriptor(9, &[]).id;
+    a.learn(descriptor(9, &[]));
     tokio::time::sleep(Duration::from_millis(2)).await;
     let word = |id: NodeId| [(id.0[..8].try_into().unwrap(), Duration::ZERO)];
     let shared = &a.net.0.shared;
