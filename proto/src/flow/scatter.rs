@@ -230,11 +230,12 @@ impl Scatter {
         if let Some(node) = self.best(near, now, self.hard_cap, chance) {
             return Choice::Node(node);
         }
-        if self.may_wait(near, now, chance, lives) {
-            return Choice::Wait;
-        }
         let is_full = |pair: &Pair| self.pairs.is_closed(&pair.node) || chance(&pair.node) <= 0.0;
         if near.iter().any(is_full) {
+            // Whoever lives near by and is only busy, or bears its most for now, is waited for.
+            if self.may_wait(near, now, chance, lives) {
+                return Choice::Wait;
+            }
             self.pairs.divert(item, || Whereabouts { diversions: diversions(item), likeliest: None });
             let far = self.pairs.far(item);
             if let Some(node) = self.best(far, now, self.hard_cap, chance) {

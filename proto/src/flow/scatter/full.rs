@@ -37,10 +37,8 @@ fn forty_nodes_that_fill_up_take_what_comes() {
 fn two_hundred_nodes_that_fill_up_take_what_comes() {
     let (before, last) = fill(200, 400, 70.0, 1);
     assert!(before.share() == 1.0 && last.share() == 1.0);
-    for percent in [95.0, 98.0] {
-        let (before, last) = fill(200, 400, percent, 2);
-        assert!(before.share() > 0.99 && last.share() >= 0.95);
-    }
+    let (before, last) = fill(200, 400, 95.0, 2);
+    assert!(before.share() > 0.99 && last.share() >= 0.95);
 }
 
 #[test]
