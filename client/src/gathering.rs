@@ -21,7 +21,7 @@ use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{LEASE_SECONDS_DEFAULT, SEGMENT_BYTES, TAG_BYTES};
-use palimpsest_proto::select::place;
+use palimpsest_proto::select::{place, whereabouts};
 use palimpsest_proto::time::Moment;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -193,7 +193,8 @@ impl Gathering {
                     let table = self.session.table();
                     let experience = self.session.experience();
                     let path = experience.outcomes.path_chance();
-                    job.gather.poll(now, path, |id| self.session.chance(&table, &experience, id, now))
+                    let far = |shard: usize| whereabouts(&table, &job.stripe.descriptor.locators()[shard]);
+                    job.gather.poll(now, path, |id| self.session.chance(&table, &experience, id, now), far)
                 };
                 let Some(ask) = ask else { break };
                 let locator = job.stripe.descriptor.locators()[usize::from(ask.shard)];

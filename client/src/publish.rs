@@ -21,7 +21,7 @@ use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_BYTES_MAX};
-use palimpsest_proto::select::{NodeTable, place};
+use palimpsest_proto::select::{NodeTable, diversions, place};
 use palimpsest_proto::time::{Moment, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -359,10 +359,11 @@ impl Publish<'_> {
                 let send = {
                     let table = self.session.table();
                     let experience = self.session.experience();
-                    job.scatter.poll(now, |id| {
+                    let chance = |id: &NodeId| {
                         let full = experience.outcomes.is_full(id, now);
                         if full { 0.0 } else { self.session.chance(&table, &experience, id, now) }
-                    })
+                    };
+                    job.scatter.poll(now, chance, |shard| diversions(&table, &job.descriptor.locators()[shard]))
                 };
                 let Some(send) = send else { break };
                 let Some(shard) = job.shards[usize::from(send.shard)].clone() else { break };

@@ -15,7 +15,7 @@ use palimpsest_proto::flow::{Gather, GatherVerdict, Scatter, ScatterOutcome};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::SHARD_BYTES;
-use palimpsest_proto::select::place;
+use palimpsest_proto::select::{Whereabouts, diversions, place};
 use palimpsest_proto::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -100,7 +100,8 @@ async fn gather(
                 let table = session.table();
                 let experience = session.experience();
                 let path = experience.outcomes.path_chance();
-                gather.poll(now, path, |id| session.chance(&table, &experience, id, now))
+                // The holders are known; nobody else is asked.
+                gather.poll(now, path, |id| session.chance(&table, &experience, id, now), |_| Whereabouts::default())
             };
             let Some(ask) = ask else { break };
             let locator = descriptor.locators()[usize::from(ask.shard)];
@@ -151,10 +152,11 @@ pub(crate) async fn scatter(
             let send = {
                 let table = session.table();
                 let experience = session.experience();
-                scatter.poll(now, |id| {
+                let chance = |id: &NodeId| {
                     let full = experience.outcomes.is_full(id, now);
                     if full { 0.0 } else { session.chance(&table, &experience, id, now) }
-                })
+                };
+                scatter.poll(now, chance, |shard| diversions(&table, &descriptor.locators()[shard]))
             };
             let Some(send) = send else { break };
             let Some(shard) = shards[usize::from(send.shard)].clone() else { break };

@@ -12,6 +12,7 @@ use crate::session::{Replies, Session};
 use crate::survey::{self, Claim, DEAD_BELOW, Found, Proof};
 use palimpsest_proto::coding::{Descriptor, Shard};
 use palimpsest_proto::fair::Stamp;
+use palimpsest_proto::flow::Giver;
 use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::onion::Ring;
@@ -90,6 +91,18 @@ impl Steward {
         (near, rank)
     }
 
+    /// Who should have a shard in this node's place, the best first; nobody if it may stay. `drains` if this node leaves,
+    /// `newcomers` are the holders that came since it looked last.
+    pub fn receivers(&self, locator: &Locator, drains: bool, newcomers: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let table = self.session.table();
+        let (now, experience) = (moment(), self.session.experience());
+        let giver = Giver { own: self.session.net.local_id(), drains, newcomers };
+        giver.receivers(&table, locator, |id| {
+            let full = experience.outcomes.is_full(id, now);
+            !full && self.session.chance(&table, &experience, id, now) >= DEAD_BELOW
+        })
+    }
+
     /// All nodes that say that they hold shards.
     pub fn holders(&self) -> BTreeSet<NodeId> {
         self.session.table().iter().filter(|(_, node)| node.signed().roles.holds).map(|(id, _)| *id).collect()
@@ -146,15 +159,20 @@ impl Steward {
         records::put(&self.session, puts).await
     }
 
-    /// Hands shards over, each to the first of its nodes that takes it; says which were taken.
+    /// Hands shards over, each to the first of its nodes that takes it; says which were taken. Who said that it is full is
+    /// not asked again for a while.
     pub async fn hand_over(&self, parcels: &[Parcel]) -> Vec<bool> {
         let mut taken = vec![false; parcels.len()];
         for rank in 0..CANDIDATES {
-            let open: Vec<usize> =
-                (0..parcels.len()).filter(|&which| !taken[which] && parcels[which].to.len() > rank).collect();
-            if open.is_empty() {
+            let left = |which: &usize| !taken[*which] && parcels[*which].to.len() > rank;
+            if !(0..parcels.len()).any(|which| left(&which)) {
                 break;
             }
+            let open: Vec<usize> = {
+                let (now, experience) = (moment(), self.session.experience());
+                let has_room = |which: &usize| !experience.outcomes.is_full(&parcels[*which].to[rank], now);
+                (0..parcels.len()).filter(left).filter(has_room).collect()
+            };
             let asks: Vec<(NodeId, Ask)> = open
                 .iter()
                 .map(|&which| {
@@ -164,13 +182,18 @@ impl Steward {
                 .collect();
             let locators: Arc<[Locator]> = open.iter().map(|&which| parcels[which].shard.locator()).collect();
             let replies = ask_all(&self.session, &asks, move |which, answer| match answer {
-                Answer::Stored { locator } if locator == locators[which] => Some(Heard::Said(true)),
+                Answer::Stored { locator } if locator == locators[which] => Some(Heard::Said(None)),
                 Answer::Refused(refusal @ Refusal::Busy { .. }) => Some(Heard::refused(refusal)),
-                Answer::Refused(_) => Some(Heard::Said(false)),
+                Answer::Refused(refusal) => Some(Heard::Said(Some(refusal))),
                 _ => None,
             })
             .await;
-            open.into_iter().zip(replies).for_each(|(which, reply)| taken[which] = reply == Reply::Said(true));
+            for (which, reply) in open.into_iter().zip(replies) {
+                taken[which] = reply == Reply::Said(None);
+                if reply == Reply::Said(Some(Refusal::Full)) {
+                    self.session.experience().outcomes.full(parcels[which].to[rank], moment());
+                }
+            }
         }
         taken
     }

@@ -1,4 +1,6 @@
-//! Who has which shards of some stripes, by asking those who should: with probes that name many shards at once.
+//! Who has which shards of some stripes, by asking those who should: with probes that name many shards at once. For those
+//! that none of their candidates has, and only where neighbourhoods are crowded, those are asked to whom they may have been
+//! diverted.
 //!
 //! A node's word is taken here, since what follows from it is checked: a warden audits what it finds, and a reader who
 //! repairs gathers k shards that hash to their names.
@@ -11,7 +13,7 @@ use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::coding::audit::{self, Leaf};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::select::place;
+use palimpsest_proto::select::{NodeTable, place, whereabouts};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,6 +52,33 @@ struct Missing {
     index: u8,
     locator: Locator,
     candidates: Vec<NodeId>,
+    /// Whether the candidates are followed by nobody else.
+    last: bool,
+}
+
+impl Missing {
+    /// Who is asked next, if anybody is left who is not `gone`.
+    fn next(&mut self, session: &Session, gone: &BTreeSet<NodeId>) -> Option<NodeId> {
+        loop {
+            while let Some(node) = self.candidates.pop() {
+                if !gone.contains(&node) {
+                    return Some(node);
+                }
+            }
+            if std::mem::replace(&mut self.last, true) {
+                return None;
+            }
+            let table = session.table();
+            self.candidates = living(session, &table, whereabouts(&table, &self.locator).diversions);
+        }
+    }
+}
+
+/// Those who likely live and are not our guard, the first last.
+fn living(session: &Session, table: &NodeTable, nodes: Vec<NodeId>) -> Vec<NodeId> {
+    let (now, experience) = (moment(), session.experience());
+    let lives = |id: &NodeId| session.chance(table, &experience, id, now) >= DEAD_BELOW;
+    session.without_guard(nodes).into_iter().rev().filter(lives).collect()
 }
 
 /// Asks for the shards of `descriptors`, all or `only` some, round by round: each missing one's next candidate.
@@ -62,8 +91,7 @@ pub(crate) async fn survey(
     let mut missing: Vec<Missing> = Vec::new();
     let mut found = Vec::new();
     {
-        let (table, now) = (session.table(), moment());
-        let experience = session.experience();
+        let table = session.table();
         for (stripe, descriptor) in descriptors.iter().enumerate() {
             let placement = place(&table, descriptor.locators(), descriptor.geometry().k());
             let mut unasked = BTreeSet::new();
@@ -75,10 +103,8 @@ pub(crate) async fn survey(
                 if session.is_guard_of_ours(all.first()) {
                     unasked.insert(index);
                 }
-                let mut candidates = session.without_guard(all);
-                candidates.retain(|id| session.chance(&table, &experience, id, now) >= DEAD_BELOW);
-                candidates.reverse();
-                missing.push(Missing { stripe, index, locator: *locator, candidates });
+                let candidates = living(session, &table, all);
+                missing.push(Missing { stripe, index, locator: *locator, candidates, last: false });
             }
             found.push(Found { unasked, ..Found::nothing(descriptor.locators().len()) });
         }
@@ -88,12 +114,9 @@ pub(crate) async fn survey(
     while !missing.is_empty() {
         let mut asked: Vec<(NodeId, Missing)> = Vec::new();
         for mut shard in missing.drain(..) {
-            // Whoever has no candidate left stays missing.
-            while let Some(node) = shard.candidates.pop() {
-                if !gone.contains(&node) {
-                    asked.push((node, shard));
-                    break;
-                }
+            // Whoever has nobody left stays missing.
+            if let Some(node) = shard.next(session, &gone) {
+                asked.push((node, shard));
             }
         }
         let ask = |some: &[Missing]| Ask::Probe { locators: some.iter().map(|shard| shard.locator).collect() };

@@ -13,6 +13,7 @@
 //! warden ◄───┬── Watch        whose turn it is
 //!            ├── Repair       when a stripe is sampled, surveyed, repaired
 //!            └── Budget       bytes that upkeep may use
+//! holder ◄────── Giver        who should have a shard in its place
 //! ```
 //!
 //! A request that is late is reported as timed out, so that another takes its place, yet its answer still counts when
@@ -22,6 +23,7 @@ mod budget;
 mod duty;
 mod flights;
 mod gather;
+mod handover;
 mod hunt;
 mod pairs;
 mod repair;
@@ -33,11 +35,14 @@ pub use budget::Budget;
 pub use duty::{Watch, wardens};
 pub use flights::{FlightId, Flights, Landed};
 pub use gather::{Ask, Gather, GatherOutcome, GatherVerdict};
+pub use handover::Giver;
 pub use hunt::{HuntAsk, HuntOutcome, HuntVerdict, RecordHunt};
 pub use repair::{Audited, Duty, Repair, RepairPolicy, RepairStep};
 pub use scatter::{Scatter, ScatterOutcome, ScatterVerdict, Send};
 pub use spread::{RecordSpread, SpreadOutcome, SpreadSend};
 pub use window::Window;
 
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod sim;

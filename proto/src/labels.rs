@@ -20,6 +20,8 @@ pub const BODY_LAYER: &str = "palimpsest 1 body layer";
 pub const BODY_SEAL: &str = "palimpsest 1 body seal";
 /// What a stamp is for → key of its puzzle.
 pub const STAMP: &str = "palimpsest 1 stamp";
+/// Locator → what ranks the nodes that take a shard when those near it are full.
+pub const DIVERSION: &str = "palimpsest 1 diversion";
 /// Name, turn and node → rank for whose turn it is.
 pub const DUTY: &str = "palimpsest 1 duty";
 /// Node id → what must begin with zeros.
@@ -28,7 +30,7 @@ pub const NODE_PUZZLE: &str = "palimpsest 1 node puzzle";
 pub const NODE_DESCRIPTOR: &str = "palimpsest 1 node descriptor";
 
 /// All of the above, for the test that none is a prefix of another.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 14] = [
     STRIPE_KEY,
     GEAR_SEED,
     CHUNK_ID,
@@ -39,6 +41,7 @@ pub const ALL: [&str; 13] = [
     BODY_LAYER,
     BODY_SEAL,
     STAMP,
+    DIVERSION,
     DUTY,
     NODE_PUZZLE,
     NODE_DESCRIPTOR,

@@ -84,6 +84,9 @@ pub const RECORDS_PUT_BYTES_MAX: usize = LARGE_MESSAGE_BYTES_MAX - (1 + REPLY_BL
 pub const RECORD_HEAD_BYTES: usize = 32 + 4;
 /// Nodes nearest to an address that may hold what belongs there (Kademlia's k).
 pub const CANDIDATES: usize = 20;
+/// Nodes beside those that may hold a shard when all of those are full. Where one node in seven has room, 1 in 180 shards finds
+/// none among so many.
+pub const DIVERSIONS: usize = 32;
 /// Addresses under which a descriptor record is kept.
 pub const RECORD_ADDRESSES: usize = 3;
 /// The longest lease that a node grants, in seconds: a year and a day.

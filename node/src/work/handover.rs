@@ -2,8 +2,11 @@
 //!
 //! A holder does not know a stripe, and so not where exactly a publisher would put a shard now. But most shards belong with the
 //! node nearest to them; so a node that came takes over what it is nearer to than whoever has it: of a network's shards about
-//! 1/n. And readers and wardens look among the 20 nearest; who is no longer one of these hands over in any case. What was handed
-//! over is served on until its slot is needed.
+//! 1/n. And readers and wardens look among the 20 nearest; who is no longer one of these hands over in any case. What was
+//! diverted, since these were full, stays until one of them says that it has room ([`Giver`]). What was handed over is
+//! served on until its slot is needed.
+//!
+//! [`Giver`]: palimpsest_proto::flow::Giver
 
 use super::upkeep::{DRAIN_AGAIN, Upkeep};
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
@@ -21,8 +24,6 @@ use tokio::time::Instant;
 /// Shards looked at in one step, and shards handed over together (1 MiB).
 const STEP_SHARDS: usize = 256;
 const TOGETHER: usize = 16;
-/// Nodes that are tried for one shard.
-const TRIED: usize = 6;
 /// How long it waits for a network.
 const NOT_READY: Duration = Duration::from_secs(2);
 
@@ -99,11 +100,12 @@ impl Handover {
         let ended = listed.len() < STEP_SHARDS;
         let wanted = listed.into_iter().filter(|(_, lease)| *lease > wall);
         for (locator, lease) in wanted {
-            match self.receivers(&locator) {
-                Some(to) => self.waiting.push((locator, lease, to)),
+            let to = self.upkeep.steward.receivers(&locator, self.drains, &self.newcomers);
+            if !to.is_empty() {
+                self.waiting.push((locator, lease, to));
+            } else if self.drains {
                 // It has to go, and nobody is known who could have it.
-                None if self.drains => self.refused += 1,
-                None => {}
+                self.refused += 1;
             }
         }
         if ended {
@@ -124,17 +126,6 @@ impl Handover {
                 self.next_round = Instant::now() + DRAIN_AGAIN;
             }
         }
-    }
-
-    /// Who should have the shard in this node's place, the best first; `None` if nobody.
-    fn receivers(&self, locator: &Locator) -> Option<Vec<NodeId>> {
-        let (mut near, rank) = self.upkeep.steward.neighbours(&locator.position());
-        if let Some(rank) = rank.filter(|_| !self.drains) {
-            near.truncate(rank);
-            near.retain(|id| self.newcomers.contains(id));
-        }
-        near.truncate(TRIED);
-        (!near.is_empty()).then_some(near)
     }
 
     async fn hand_over(&mut self, shards: Vec<(Locator, Timestamp, Vec<NodeId>)>) -> Result<(), WorkError> {

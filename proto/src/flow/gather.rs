@@ -5,10 +5,13 @@
 //! what is on the way must add up to what is still needed. In a healthy network that is k and one or two; with losses
 //! it is as much more as they ask for. (A fixed surplus of a third was in the design: every reader would pay a third
 //! more for the day on which many nodes fail, to save one timeout on that day.)
+//!
+//! Where neighbourhoods are crowded a shard may have been diverted ([`crate::select::whereabouts`]). That is looked up, and
+//! asked, only for shards that are not where they belong: their homes deny them or are dead.
 
 use crate::flow::pairs::{Pair, Pairs, State};
 use crate::ids::NodeId;
-use crate::select::Placement;
+use crate::select::{Placement, Whereabouts};
 use crate::time::Moment;
 use std::time::Duration;
 
@@ -17,6 +20,10 @@ use std::time::Duration;
 const RANK_CHANCES: [f64; 4] = [0.99, 0.25, 0.15, 0.1];
 /// For ranks beyond.
 const RANK_CHANCE_LAST: f64 = 0.05;
+/// The chance that a shard is with one of those to whom it may have been diverted, in a network that is nearly full.
+const DIVERTED_CHANCE: f64 = 0.06;
+/// The same for who would take it today.
+const LIKELIEST_CHANCE: f64 = 0.5;
 /// Candidates less likely to live than this count as dead when ranks are counted: what was placed after they died went
 /// to the next.
 const DEAD_BELOW: f64 = 0.2;
@@ -110,19 +117,21 @@ pub struct Gather {
 impl Gather {
     /// Any `k` of the placement's shards.
     pub fn new(k: usize, placement: &Placement) -> Gather {
-        Gather::among(k, (0..placement.shards()).map(|i| placement.candidates(i).to_vec()).collect())
+        Gather::among(k, Pairs::new((0..placement.shards()).map(|i| placement.candidates(i).to_vec())))
     }
 
     /// Any `k` of the shards whose holders are known; no other is looked for.
     pub fn from_holders(k: usize, holders: &[Option<NodeId>]) -> Gather {
-        Gather::among(k, holders.iter().map(|holder| holder.iter().copied().collect()).collect())
+        let mut pairs = Pairs::new(holders.iter().map(|holder| holder.iter().copied().collect()));
+        (0..holders.len()).for_each(|i| pairs.divert(i, Whereabouts::default));
+        Gather::among(k, pairs)
     }
 
-    fn among(k: usize, candidates: Vec<Vec<NodeId>>) -> Gather {
+    fn among(k: usize, pairs: Pairs) -> Gather {
         let mut gather = Gather {
             k,
-            got: vec![false; candidates.len()],
-            pairs: Pairs::new(candidates),
+            got: vec![false; pairs.len()],
+            pairs,
             have: 0,
             pending: Vec::new(),
             plan: Vec::new(),
@@ -144,8 +153,15 @@ impl Gather {
 
     /// The next request to send, if any is due. `chance` of a node is [`crate::select::Outcomes::chance`] (a driver
     /// lowers it for its guard, which should not serve the shards too); `path` is
-    /// [`crate::select::Outcomes::path_chance`].
-    pub fn poll(&mut self, now: Moment, path: f64, chance: impl Fn(&NodeId) -> f64) -> Option<Ask> {
+    /// [`crate::select::Outcomes::path_chance`]; `whereabouts` of a shard's number is [`crate::select::whereabouts`] of
+    /// its locator. Look at the verdict after it: where nobody is left to ask, this call is the end.
+    pub fn poll(
+        &mut self,
+        now: Moment,
+        path: f64,
+        chance: impl Fn(&NodeId) -> f64,
+        whereabouts: impl Fn(usize) -> Whereabouts,
+    ) -> Option<Ask> {
         if self.verdict.is_some() {
             return None;
         }
@@ -155,7 +171,7 @@ impl Gather {
             return None;
         }
         if self.plan.is_empty() || self.planned.is_none_or(|at| now.since(at) >= PLAN_FOR) {
-            self.plan(now, chance);
+            self.plan(now, chance, whereabouts);
         }
         let (score, shard, node) = self.plan.pop()?;
         let attempt = self.pairs.ask(shard.into(), &node);
@@ -210,9 +226,15 @@ impl Gather {
     }
 
     /// Puts the best candidate of each shard in order.
-    fn plan(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64) {
+    fn plan(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64, whereabouts: impl Fn(usize) -> Whereabouts) {
         self.plan.clear();
         self.planned = Some(now);
+        for item in 0..self.got.len() {
+            if !self.got[item] && !self.pairs.is_diverted(item) && !self.may_be_home(item, &chance) {
+                self.pairs.divert(item, || whereabouts(item));
+            }
+        }
+        self.judge();
         let mut pending = vec![0; self.got.len()];
         self.pending.iter().for_each(|(shard, _, _)| pending[usize::from(*shard)] += 1);
         for (item, pending) in pending.into_iter().enumerate() {
@@ -233,7 +255,13 @@ impl Gather {
     fn best(&self, item: usize, now: Moment, chance: &impl Fn(&NodeId) -> f64) -> Option<(f64, NodeId)> {
         let (mut rank, mut home_dead) = (0, false);
         let mut best: Option<(f64, NodeId)> = None;
-        for (place, pair) in self.pairs.item(item).iter().enumerate() {
+        let mut settle = |score: f64, node: NodeId| {
+            if best.is_none_or(|(highest, _)| score > highest) {
+                best = Some((score, node));
+            }
+            best.map_or(0.0, |(highest, _)| highest)
+        };
+        for (place, pair) in self.pairs.near(item).iter().enumerate() {
             let alive = chance(&pair.node);
             let by_rank = RANK_CHANCES.get(rank).copied().unwrap_or(RANK_CHANCE_LAST);
             let dead = alive < DEAD_BELOW;
@@ -243,17 +271,35 @@ impl Gather {
                 continue;
             }
             let home = if home_dead && place > 0 { HOME_DEAD_FACTOR } else { 1.0 };
-            let score = alive * by_rank * home * self.record_factor(pair);
-            if best.is_none_or(|(highest, _)| score > highest) {
-                best = Some((score, pair.node));
-            }
+            let highest = settle(alive * by_rank * home * self.record_factor(pair), pair.node);
             let next = RANK_CHANCES.get(rank).copied().unwrap_or(RANK_CHANCE_LAST);
-            if best.is_some_and(|(highest, _)| highest >= next) {
+            if highest >= next {
                 // No later candidate can do better.
                 break;
             }
         }
+        let home = if home_dead { HOME_DEAD_FACTOR } else { 1.0 };
+        let likeliest = self.pairs.likeliest(item);
+        let likeliest_near = self.pairs.near(item).iter().filter(|pair| Some(pair.node) == likeliest);
+        for pair in likeliest_near.chain(self.pairs.far(item)) {
+            if self.pairs.is_open(pair) && !self.pairs.is_waiting(&pair.node, now) {
+                let by_room = if Some(pair.node) == likeliest { LIKELIEST_CHANCE } else { DIVERTED_CHANCE };
+                settle(chance(&pair.node) * by_room * home * self.record_factor(pair), pair.node);
+            }
+        }
         best
+    }
+
+    /// Whether the shard may yet come from where it belongs.
+    fn may_be_home(&self, item: usize, chance: &impl Fn(&NodeId) -> f64) -> bool {
+        self.pairs.near(item).first().is_some_and(|home| {
+            home.state == State::Pending || self.pairs.is_open(home) && chance(&home.node) >= DEAD_BELOW
+        })
+    }
+
+    /// Whether nobody is left who may have the shard.
+    fn is_settled(&self, item: usize) -> bool {
+        self.pairs.is_diverted(item) && self.pairs.is_settled(item)
     }
 
     fn preference(&self, shard: u8) -> f64 {
@@ -270,14 +316,14 @@ impl Gather {
             self.verdict = Some(GatherVerdict::Complete);
             return;
         }
-        let left = (0..self.got.len()).filter(|&i| !self.got[i] && !self.pairs.is_settled(i)).count();
+        let left = (0..self.got.len()).filter(|&i| !self.got[i] && !self.is_settled(i)).count();
         if self.have + left >= self.k {
             // A late answer may have brought hope back.
             self.verdict = None;
             return;
         }
         let (said, asked) = self.pairs.said_and_asked();
-        let settled = || (0..self.pairs.len()).filter(|&i| self.pairs.is_settled(i));
+        let settled = || (0..self.pairs.len()).filter(|&i| self.is_settled(i));
         let absent = self.have == 0 && settled().next().is_some() && settled().all(|i| self.pairs.is_absent(i));
         self.verdict = Some(if absent {
             GatherVerdict::Absent { said, asked }
@@ -287,5 +333,7 @@ impl Gather {
     }
 }
 
+#[cfg(test)]
+mod diverted;
 #[cfg(test)]
 mod tests;

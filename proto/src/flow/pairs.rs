@@ -2,6 +2,7 @@
 //! pair.
 
 use crate::ids::NodeId;
+use crate::select::Whereabouts;
 use crate::time::Moment;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,21 +51,71 @@ pub(super) struct NodeRecord {
     closed: bool,
 }
 
+/// An item's candidates, and behind them those to whom it may have been diverted, once these were asked for.
+#[derive(Clone, Debug)]
+struct Item {
+    pairs: Vec<Pair>,
+    near: usize,
+    diverted: bool,
+    likeliest: Option<NodeId>,
+}
+
+impl Pair {
+    fn new(node: NodeId) -> Pair {
+        Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0 }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Pairs {
-    items: Vec<Vec<Pair>>,
+    items: Vec<Item>,
     nodes: BTreeMap<NodeId, NodeRecord>,
 }
 
 impl Pairs {
     pub(super) fn new(candidates: impl IntoIterator<Item = Vec<NodeId>>) -> Pairs {
-        let pair = |node| Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0 };
-        let items = candidates.into_iter().map(|nodes| nodes.into_iter().map(pair).collect()).collect();
-        Pairs { items, nodes: BTreeMap::new() }
+        let item = |nodes: Vec<NodeId>| Item {
+            near: nodes.len(),
+            diverted: nodes.is_empty(),
+            pairs: nodes.into_iter().map(Pair::new).collect(),
+            likeliest: None,
+        };
+        Pairs { items: candidates.into_iter().map(item).collect(), nodes: BTreeMap::new() }
     }
 
+    /// The item's candidates, then those to whom it may have been diverted as far as these are known.
     pub(super) fn item(&self, item: usize) -> &[Pair] {
-        self.items.get(item).map_or(&[], Vec::as_slice)
+        self.items.get(item).map_or(&[], |item| &item.pairs)
+    }
+
+    /// The item's candidates.
+    pub(super) fn near(&self, item: usize) -> &[Pair] {
+        self.items.get(item).map_or(&[], |item| &item.pairs[..item.near])
+    }
+
+    /// Those to whom the item may have been diverted.
+    pub(super) fn far(&self, item: usize) -> &[Pair] {
+        self.items.get(item).map_or(&[], |item| &item.pairs[item.near..])
+    }
+
+    /// Whether it is known to whom the item may have been diverted. An item without candidates is diverted to nobody.
+    pub(super) fn is_diverted(&self, item: usize) -> bool {
+        self.items.get(item).is_none_or(|item| item.diverted)
+    }
+
+    /// Adds those to whom the item may have been diverted; once.
+    pub(super) fn divert(&mut self, item: usize, whereabouts: impl FnOnce() -> Whereabouts) {
+        if let Some(item) = self.items.get_mut(item).filter(|item| !item.diverted) {
+            let Whereabouts { diversions, likeliest } = whereabouts();
+            item.diverted = true;
+            item.likeliest = likeliest;
+            item.pairs.extend(diversions.into_iter().map(Pair::new));
+        }
+    }
+
+    /// Who likeliest has the item, if it is not where it belongs.
+    pub(super) fn likeliest(&self, item: usize) -> Option<NodeId> {
+        self.items.get(item)?.likeliest
     }
 
     pub(super) fn len(&self) -> usize {
@@ -152,12 +203,20 @@ impl Pairs {
 
     /// The item is not asked for (any more).
     pub(super) fn give_up(&mut self, item: usize) {
-        self.items.get_mut(item).into_iter().flatten().for_each(|pair| pair.state = State::Spent);
+        if let Some(item) = self.items.get_mut(item) {
+            item.diverted = true;
+            item.pairs.iter_mut().for_each(|pair| pair.state = State::Spent);
+        }
     }
 
     /// The node is not asked for further items.
     pub(super) fn close(&mut self, node: &NodeId) {
         self.record_mut(node).closed = true;
+    }
+
+    /// Whether the node is not asked for further items, by its own word or for its lies.
+    pub(super) fn is_closed(&self, node: &NodeId) -> bool {
+        self.record(node).closed
     }
 
     /// When the first busy node may be asked again.
@@ -175,12 +234,12 @@ impl Pairs {
 
     /// How many pairs said absent, and how many were asked.
     pub(super) fn said_and_asked(&self) -> (usize, usize) {
-        let all = || self.items.iter().flatten();
+        let all = || self.items.iter().flat_map(|item| &item.pairs);
         (all().filter(|p| p.state == State::Absent).count(), all().filter(|p| p.attempts > 0).count())
     }
 
     fn pair_mut(&mut self, item: usize, node: &NodeId) -> Option<&mut Pair> {
-        self.items.get_mut(item)?.iter_mut().find(|pair| pair.node == *node)
+        self.items.get_mut(item)?.pairs.iter_mut().find(|pair| pair.node == *node)
     }
 
     fn record_mut(&mut self, node: &NodeId) -> &mut NodeRecord {

@@ -3,10 +3,13 @@
 //! A shard goes where it belongs; a silent holder is tried once more by another path (it may live, and a relay be
 //! dead); then the shard goes to the next candidate, where readers look next. No holder gets more than its cap while
 //! others have room, and none gets enough to rebuild the stripe while another candidate has room.
+//!
+//! Only when no candidate that lives is left, and some of them said that they are full, the shard is diverted
+//! ([`crate::select::diversions`]).
 
 use crate::flow::pairs::{Pair, Pairs, State};
 use crate::ids::NodeId;
-use crate::select::{PROVEN_MIN, Placement};
+use crate::select::{PROVEN_MIN, Placement, Whereabouts};
 use crate::time::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -80,6 +83,14 @@ pub struct Scatter {
     failed: usize,
 }
 
+/// Whom to send a shard to.
+enum Choice {
+    Node(NodeId),
+    /// Somebody, but later.
+    Wait,
+    Nobody,
+}
+
 impl Scatter {
     /// The placement's shards; `already` tells the holder of each that is stored from an earlier try (it may be
     /// shorter).
@@ -110,9 +121,14 @@ impl Scatter {
     }
 
     /// The next shard to send, if any is due. `chance` of a node is [`crate::select::Outcomes::chance`]; zero keeps it
-    /// from being asked while there is any other. Look at the verdict after it: where nobody is left to ask, this call
-    /// is the end.
-    pub fn poll(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64) -> Option<Send> {
+    /// from being asked while there is any other. `diversions` of a shard's number is [`crate::select::diversions`] of
+    /// its locator. Look at the verdict after it: where nobody is left to ask, this call is the end.
+    pub fn poll(
+        &mut self,
+        now: Moment,
+        chance: impl Fn(&NodeId) -> f64,
+        diversions: impl Fn(usize) -> Vec<NodeId>,
+    ) -> Option<Send> {
         // Each waiting shard is looked at once: those whose candidates are all busy wait on.
         for _ in 0..self.queue.len() {
             let shard = self.queue.pop_front()?;
@@ -120,21 +136,15 @@ impl Scatter {
             if self.stored[item].is_some() {
                 continue;
             }
-            let chosen = self.choose(item, now, self.hard_cap, &chance).or_else(|| {
-                // Every candidate that is left bears its most: one too many on a node is better than a shard on none.
-                let wait = self.may_wait(item, now, &chance);
-                if wait { None } else { self.choose(item, now, u32::MAX, &chance) }
-            });
-            if let Some(node) = chosen {
-                let attempt = self.pairs.ask(item, &node);
-                self.pending[item] = Some(node);
-                *self.loads.entry(node).or_insert(0) += 1;
-                return Some(Send { shard, node, attempt });
-            }
-            if self.may_wait(item, now, &chance) {
-                self.queue.push_back(shard);
-            } else {
-                self.failed += 1;
+            match self.choose(item, now, &chance, &diversions) {
+                Choice::Node(node) => {
+                    let attempt = self.pairs.ask(item, &node);
+                    self.pending[item] = Some(node);
+                    *self.loads.entry(node).or_insert(0) += 1;
+                    return Some(Send { shard, node, attempt });
+                }
+                Choice::Wait => self.queue.push_back(shard),
+                Choice::Nobody => self.failed += 1,
             }
         }
         None
@@ -206,30 +216,88 @@ impl Scatter {
         (placed + self.failed >= wanted).then_some(ScatterVerdict::Short { placed, wanted })
     }
 
-    /// The first candidate that lives and is below its cap; else the least loaded that lives; else the likeliest.
-    fn choose(&self, item: usize, now: Moment, most: u32, chance: &impl Fn(&NodeId) -> f64) -> Option<NodeId> {
-        let open: Vec<(NodeId, f64, u32)> = self
-            .pairs
-            .item(item)
-            .iter()
-            .map(|pair| (pair, chance(&pair.node)))
-            .filter(|(pair, chance)| self.may_try(pair, *chance) && !self.pairs.is_waiting(&pair.node, now))
-            .map(|(pair, chance)| (pair.node, chance, self.load(&pair.node)))
-            .filter(|(_, _, load)| *load < most)
-            .collect();
-        let living = || open.iter().filter(|(_, chance, _)| *chance >= DEAD_BELOW);
-        let below_cap = |node: &NodeId, load: u32| load < self.caps.get(node).copied().unwrap_or(1);
-        living()
-            .find(|(node, _, load)| below_cap(node, *load))
-            .or_else(|| living().min_by_key(|(_, _, load)| *load))
-            .or_else(|| open.iter().max_by(|a, b| a.1.total_cmp(&b.1)))
-            .map(|(node, _, _)| *node)
+    /// Candidates that live; then those to whom the shard may be diverted, if candidates are full; then who likely is dead or
+    /// full; and when all that are left bear their most, one too many on a node is better than a shard on none.
+    fn choose(
+        &mut self,
+        item: usize,
+        now: Moment,
+        chance: &impl Fn(&NodeId) -> f64,
+        diversions: &impl Fn(usize) -> Vec<NodeId>,
+    ) -> Choice {
+        let lives = |node: &NodeId| chance(node) >= DEAD_BELOW;
+        let near = self.pairs.near(item);
+        if let Some(node) = self.best(near, now, self.hard_cap, chance) {
+            return Choice::Node(node);
+        }
+        let is_full = |pair: &Pair| self.pairs.is_closed(&pair.node) || chance(&pair.node) <= 0.0;
+        if near.iter().any(is_full) {
+            // Whoever lives near by and is only busy, or bears its most for now, is waited for.
+            if self.may_wait(near, now, chance, lives) {
+                return Choice::Wait;
+            }
+            self.pairs.divert(item, || Whereabouts { diversions: diversions(item), likeliest: None });
+            let far = self.pairs.far(item);
+            if let Some(node) = self.best(far, now, self.hard_cap, chance) {
+                return Choice::Node(node);
+            }
+            if self.may_wait(far, now, chance, lives) {
+                return Choice::Wait;
+            }
+        }
+        let all = self.pairs.item(item);
+        if let Some(node) = self.likeliest(all, now, self.hard_cap, chance) {
+            return Choice::Node(node);
+        }
+        if self.may_wait(all, now, chance, |_| true) {
+            return Choice::Wait;
+        }
+        let one_too_many = self.best(all, now, u32::MAX, chance).or_else(|| self.likeliest(all, now, u32::MAX, chance));
+        one_too_many.map_or(Choice::Nobody, Choice::Node)
     }
 
-    /// Whether a candidate is left that is only busy, or bears its most for now.
-    fn may_wait(&self, item: usize, now: Moment, chance: &impl Fn(&NodeId) -> f64) -> bool {
+    /// Those of the pairs that may be asked now and bear less than `most`, with their nodes' chances.
+    fn open<'a>(
+        &self,
+        pairs: &'a [Pair],
+        now: Moment,
+        most: u32,
+        chance: &impl Fn(&NodeId) -> f64,
+    ) -> impl DoubleEndedIterator<Item = (&'a NodeId, f64)> {
+        pairs
+            .iter()
+            .map(|pair| (pair, chance(&pair.node)))
+            .filter(move |(pair, chance)| self.may_try(pair, *chance) && !self.pairs.is_waiting(&pair.node, now))
+            .filter(move |(pair, _)| self.load(&pair.node) < most)
+            .map(|(pair, chance)| (&pair.node, chance))
+    }
+
+    /// The first that lives and is below its cap; else the least loaded that lives.
+    fn best(&self, pairs: &[Pair], now: Moment, most: u32, chance: &impl Fn(&NodeId) -> f64) -> Option<NodeId> {
+        let living = || self.open(pairs, now, most, chance).filter(|(_, chance)| *chance >= DEAD_BELOW);
+        let below_cap = |node: &NodeId| self.load(node) < self.caps.get(node).copied().unwrap_or(1);
+        living()
+            .find(|(node, _)| below_cap(node))
+            .or_else(|| living().min_by_key(|(node, _)| self.load(node)))
+            .map(|(node, _)| *node)
+    }
+
+    /// The one that likeliest lives; of equals the first.
+    fn likeliest(&self, pairs: &[Pair], now: Moment, most: u32, chance: &impl Fn(&NodeId) -> f64) -> Option<NodeId> {
+        let open = self.open(pairs, now, most, chance).rev();
+        open.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(node, _)| *node)
+    }
+
+    /// Whether one of those `wanted` is left that is only busy, or bears its most for now.
+    fn may_wait(
+        &self,
+        pairs: &[Pair],
+        now: Moment,
+        chance: &impl Fn(&NodeId) -> f64,
+        wanted: impl Fn(&NodeId) -> bool,
+    ) -> bool {
         let on_the_way = self.pending.iter().any(Option::is_some);
-        let mut left = self.pairs.item(item).iter().filter(|pair| self.may_try(pair, chance(&pair.node)));
+        let mut left = pairs.iter().filter(|pair| wanted(&pair.node) && self.may_try(pair, chance(&pair.node)));
         left.any(|pair| on_the_way || self.pairs.is_waiting(&pair.node, now))
     }
 

@@ -8,7 +8,7 @@ use crate::flow::{
 };
 use crate::ids::{Locator, NodeId};
 use crate::select::testing::{network, table_of};
-use crate::select::{NodeTable, Outcomes, PathRules, choose_path};
+use crate::select::{NodeTable, Outcomes, PathRules, Whereabouts, choose_path};
 use crate::time::Moment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -55,7 +55,7 @@ const RETRY: Duration = Duration::from_millis(50);
 
 impl Machine for Gather {
     fn next(&mut self, now: Moment, path: f64, chance: &dyn Fn(&NodeId) -> f64) -> Option<(usize, NodeId)> {
-        self.poll(now, path, chance).map(|ask| (ask.shard.into(), ask.node))
+        self.poll(now, path, chance, |_| Whereabouts::default()).map(|ask| (ask.shard.into(), ask.node))
     }
     fn tell(&mut self, now: Moment, item: usize, node: &NodeId, reply: Option<Reply>) {
         let outcome = match reply {
@@ -78,7 +78,7 @@ impl Machine for Gather {
 
 impl Machine for Scatter {
     fn next(&mut self, now: Moment, _: f64, chance: &dyn Fn(&NodeId) -> f64) -> Option<(usize, NodeId)> {
-        self.poll(now, chance).map(|send| (send.shard.into(), send.node))
+        self.poll(now, chance, |_| Vec::new()).map(|send| (send.shard.into(), send.node))
     }
     fn tell(&mut self, now: Moment, item: usize, node: &NodeId, reply: Option<Reply>) {
         let outcome = match reply {

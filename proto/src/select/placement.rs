@@ -14,6 +14,10 @@ use crate::params::CANDIDATES;
 use crate::select::NodeTable;
 use std::collections::BTreeMap;
 
+mod diversion;
+
+pub use diversion::{Whereabouts, diversions, whereabouts};
+
 /// The cap on a node's load, relative to the mean load.
 const LOAD_CAP: f64 = 1.25;
 

@@ -23,18 +23,27 @@ pub(crate) fn worked_seed(number: u16) -> Secret {
 
 /// A node that relays and holds. Its id has cost no work: tests make thousands of them, and none verifies them.
 pub(crate) fn node_at(number: u16, ip: [u8; 4], roles: Roles) -> SignedNodeDescriptor {
+    node_with(number, ip, roles, 0)
+}
+
+/// A loopback node of which so many per cent are taken. The fuller, the newer its descriptor.
+pub(crate) fn filled(number: u16, fill: u8) -> SignedNodeDescriptor {
+    node_with(number, [127, 0, 0, 1], Roles::ALL, fill)
+}
+
+fn node_with(number: u16, ip: [u8; 4], roles: Roles, fill: u8) -> SignedNodeDescriptor {
     let mut seed = [0; 32];
     seed[..2].copy_from_slice(&number.to_le_bytes());
     let key = NodeKey::from_seed(&Secret::new(seed));
     let address = [&[4], &ip[..], &[6, 0, 80]].concat();
     let descriptor = NodeDescriptor {
         id: key.id(),
-        seq: WALL.0 * 1000,
+        seq: WALL.0 * 1000 + u64::from(fill),
         onion: [1; 32],
         addresses: vec![address.into()],
         valid_until: WALL.plus(86_400),
         roles,
-        fill: 0,
+        fill,
     };
     descriptor.sign(&key).unwrap()
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::flow::sim::{Machine, Manners, World, locators};
-use crate::select::{NodeTable, place};
+use crate::select::{NodeTable, diversions, place};
 use proptest::prelude::*;
 
 fn scatter(world: &mut World, stripes: u64, n: usize, k: usize) -> (Vec<Scatter>, Duration) {
@@ -61,7 +61,7 @@ fn one_takes_it_or_nobody() {
     let loads = [(world.ids[0], 113)].into();
     assert_eq!(scatters[0].verdict(), Some(ScatterVerdict::Placed { loads }));
     let mut scatter = Scatter::new(&place(&NodeTable::new(), &locators(1, 3), 2), &[]);
-    assert_eq!(scatter.poll(Moment::default(), |_| 1.0), None);
+    assert_eq!(scatter.poll(Moment::default(), |_| 1.0, |_| Vec::new()), None);
     assert_eq!(scatter.verdict(), Some(ScatterVerdict::Short { placed: 0, wanted: 3 }));
 }
 
@@ -82,10 +82,10 @@ fn a_late_receipt_counts_and_ends_the_search() {
     let placement = place(&world.table, &locators(0, 3), 2);
     let mut scatter = Scatter::new(&placement, &[]);
     let now = Moment::default();
-    let first = scatter.poll(now, |_| 0.9).unwrap();
+    let first = scatter.poll(now, |_| 0.9, |_| Vec::new()).unwrap();
     scatter.handle(now, first.shard, &first.node, ScatterOutcome::TimedOut);
     scatter.handle(now, first.shard, &first.node, ScatterOutcome::Stored);
-    let rest: Vec<Send> = std::iter::from_fn(|| scatter.poll(now, |_| 0.9)).collect();
+    let rest: Vec<Send> = std::iter::from_fn(|| scatter.poll(now, |_| 0.9, |_| Vec::new())).collect();
     assert_eq!(rest.len(), 2);
     assert!(rest.iter().all(|send| send.shard != first.shard));
     rest.iter().for_each(|send| scatter.handle(now, send.shard, &send.node, ScatterOutcome::Stored));
@@ -95,14 +95,15 @@ fn a_late_receipt_counts_and_ends_the_search() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn it_ends_and_no_node_can_rebuild(answers in prop::collection::vec(0..6u8, 1..64), nodes in 4..12u16) {
+    fn it_ends_and_no_node_can_rebuild(answers in prop::collection::vec(0..6u8, 1..64), nodes in 4..40u16) {
         let world = World::new(nodes, 1);
         let placement = place(&world.table, &locators(1, 12), 4);
         let mut scatter = Scatter::new(&placement, &[]);
         let (mut now, mut step, mut late) = (Moment::default(), 0, None);
         while scatter.verdict().is_none() {
             now = now + Duration::from_millis(1);
-            let Some(send) = scatter.poll(now, |_| 0.9) else {
+            let far = |shard: usize| diversions(&world.table, &locators(1, 12)[shard]);
+            let Some(send) = scatter.poll(now, |_| 0.9, far) else {
                 if scatter.verdict().is_none() {
                     now = scatter.poll_timeout(now).expect("else it hangs");
                 }
