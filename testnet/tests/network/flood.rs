@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 const NODES: usize = 10;
 /// Half of this is for free; the flood pays for the rest, or waits.
 const QUOTA: u64 = 12 << 20;
-const FLOODERS: u64 = 20;
+const FLOODERS: u64 = 5;
 /// What each of them publishes at once: as shards, all together are some three fifths of the network's room. A network
 /// that is full of leased rubbish takes nothing more from anybody, and no promise says otherwise.
 const PIECES: u64 = 2;
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 /// How often it is looked how full the nodes are: that is no event to await.
 const LOOK: Duration = Duration::from_millis(20);
 
