@@ -12,6 +12,7 @@ use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
+use crate::rounds::UNSENT_FREE;
 use crate::said::{Got, Put};
 use crate::session::{Lost, Session};
 use palimpsest_proto::coding::{self, Descriptor, Shard, Stripe, Survive};
@@ -464,6 +465,7 @@ impl Publish<'_> {
         let mut ways: Vec<Vec<Way>> = vec![Vec::new(); total];
         let mut proved = vec![false; total];
         let mut tries = vec![0; total];
+        let mut unsent = vec![0; total];
         let mut waiting: Vec<usize> = (0..total).collect();
         let mut lane: Lane<usize, Got> = Lane::new(self.session.clone());
         while !waiting.is_empty() || !lane.is_idle() {
@@ -479,10 +481,12 @@ impl Publish<'_> {
             match done.result {
                 Ok(Got::Shard(_)) => proved[done.tag] = true,
                 Err(Lost::TimedOut) if tries[done.tag] < TRIES => waiting.push(done.tag),
-                Err(Lost::Unsent) => {
+                Err(Lost::Unsent) if unsent[done.tag] < UNSENT_FREE => {
+                    unsent[done.tag] += 1;
                     tries[done.tag] -= 1;
                     waiting.push(done.tag);
                 }
+                Err(Lost::Unsent) if tries[done.tag] < TRIES => waiting.push(done.tag),
                 _ => {}
             }
         }

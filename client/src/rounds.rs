@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// A node that does not answer a question in this many tries, over different relays, is taken for gone.
 const TRIES: usize = 3;
+/// How often a question that a guard is thought to have swallowed is asked again without counting as a try: where all who
+/// are left to be asked are silent, it is their guard that seems deaf, whichever it is.
+pub(crate) const UNSENT_FREE: usize = 4;
 /// How long a question pauses that was refused for the time being by a node that did not say for how long; longer with each try.
 const PAUSE: Duration = Duration::from_millis(500);
 /// No node holds a round up for longer with one refusal.
@@ -78,9 +81,9 @@ pub(crate) async fn ask_all<R: Send + 'static>(
             Ok(Heard::Said(result)) => replies[which] = Reply::Said(result),
             Ok(Heard::Later(wanted)) => queue.put_off(which, wanted, moment()),
             Err(Lost::Garbage) => replies[which] = Reply::Garbage,
-            Err(Lost::Unsent) => queue.ripe.push(which),
-            Err(Lost::TimedOut) => {
-                if !queue.again(which) {
+            Err(lost) => {
+                let free = lost == Lost::Unsent && queue.free(which);
+                if !free && !queue.again(which) {
                     gone.insert(asks[which].0);
                 }
             }
@@ -150,11 +153,13 @@ struct Queue {
     ripe: Vec<usize>,
     paused: BTreeSet<(Moment, usize)>,
     tries: Vec<usize>,
+    unsent: Vec<usize>,
 }
 
 impl Queue {
     fn new(questions: usize) -> Queue {
-        Queue { ripe: (0..questions).rev().collect(), paused: BTreeSet::new(), tries: vec![0; questions] }
+        let none = vec![0; questions];
+        Queue { ripe: (0..questions).rev().collect(), paused: BTreeSet::new(), tries: none.clone(), unsent: none }
     }
 
     fn is_empty(&self) -> bool {
@@ -176,6 +181,16 @@ impl Queue {
     fn may_again(&mut self, which: usize) -> bool {
         self.tries[which] += 1;
         self.tries[which] < TRIES
+    }
+
+    /// Once more at once without counting a try, unless that was so too often: says whether.
+    fn free(&mut self, which: usize) -> bool {
+        self.unsent[which] += 1;
+        let free = self.unsent[which] <= UNSENT_FREE;
+        if free {
+            self.ripe.push(which);
+        }
+        free
     }
 
     /// Once more at once, unless it was asked often enough: says whether.
@@ -233,6 +248,13 @@ mod tests {
         }
         assert_eq!(pauses, [at(500), at(1_000)]);
         assert_eq!((queue.ripe, more), (vec![1, 1], vec![true, true, false]));
+    }
+
+    #[test]
+    fn what_a_guard_swallows_is_free_so_often_only() {
+        let mut queue = Queue::new(1);
+        let free = (0..UNSENT_FREE + 2).filter(|_| queue.free(0)).count();
+        assert_eq!((free, queue.tries[0]), (UNSENT_FREE, 0));
     }
 
     #[test]
