@@ -1,5 +1,6 @@
 //! Many nodes at once, on one machine.
 //!
+//! - [`docker`]: a network of containers, each node with an address of its own, with links, NAT and partitions.
 //! - [`healing`]: what of the stripes is left in such a network, and what an all-knowing repairer would have moved.
 //! - [`memory`]: a whole network in one process, for tests.
 //! - [`model`]: how long a stripe lives while nodes come and go, computed and simulated.
@@ -9,6 +10,7 @@
 //!
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
 
+pub mod docker;
 pub mod healing;
 pub mod memory;
 pub mod model;

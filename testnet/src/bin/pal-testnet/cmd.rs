@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod docker;
 mod down;
 mod durability;
 mod heal;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use palimpsest_testnet::docker::DockerError;
 use palimpsest_testnet::memory::NetworkError;
 use palimpsest_testnet::process::{Testnet, TestnetError};
 use tempfile::TempDir;
@@ -36,6 +38,7 @@ enum Command {
     Start(start::Args),
     Down(down::Args),
     Demo(demo::Args),
+    Docker(docker::Args),
     Bench(bench::Args),
     Durability(durability::Args),
     Heal(heal::Args),
@@ -50,6 +53,8 @@ enum Failure {
     File { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("`pal {doing}` failed: {complaint}")]
     Pal { doing: &'static str, complaint: String },
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error("cannot {doing}: {source}")]
@@ -66,6 +71,8 @@ enum Failure {
 
 /// What a shell sees of a process that SIGINT ended.
 const EXIT_INTERRUPTED: u8 = 130;
+/// Nothing is wrong but that this machine has no docker, or lacks what the wanted links need: who tests can call it skipped.
+const EXIT_UNAVAILABLE: u8 = 69;
 
 /// Runs a command to its end, and says on standard error why it failed if it did.
 pub(crate) async fn run(cli: Cli) -> ExitCode {
@@ -75,6 +82,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Start(args) => start::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Docker(args) => docker::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
@@ -83,6 +91,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         eprintln!("pal-testnet: {failure}");
         match failure {
             Failure::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+            Failure::Docker(error) if error.is_unavailable() => ExitCode::from(EXIT_UNAVAILABLE),
             _ => ExitCode::FAILURE,
         }
     })
@@ -183,6 +192,17 @@ mod tests {
             "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
             "durability --survive 30% --size 1GiB --life-days 30 --low 0.7,0.9 --patience-hours never,24 --json",
             "bench --parts idle,large,kill --size 1GiB --seeds 10 --tahoe results",
+            "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
+            "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
+            "docker kill --fraction 50% --seed 7",
+            "docker pause --nodes 0,3",
+            "docker partition --fraction 50%",
+            "docker heal",
+            "docker restart --name other",
+            "docker logs 3 --follow --tail 20",
+            "docker status --json",
+            "docker pal -- publish file --json",
+            "docker down --dir /d",
         ] {
             let words = std::iter::once("pal-testnet").chain(line.split(' '));
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -196,6 +216,16 @@ mod tests {
             "durability --low 2",
             "heal --minute 0",
             "heal --nodes 5",
+            "docker",
+            "docker up --latency 50",
+            "docker up --loss 100%",
+            "docker up --bandwidth 20",
+            "docker up --nat 101%",
+            "docker up --name Name",
+            "docker up --subnet 8.8.0.0/16",
+            "docker kill",
+            "docker kill --nodes 1 --fraction 50%",
+            "docker pal",
         ] {
             let words = std::iter::once("pal-testnet").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
