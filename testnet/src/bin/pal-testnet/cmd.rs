@@ -7,6 +7,7 @@ mod down;
 mod durability;
 mod heal;
 mod kill;
+mod run;
 mod size;
 mod start;
 mod up;
@@ -42,6 +43,7 @@ enum Command {
     Bench(bench::Args),
     Durability(durability::Args),
     Heal(heal::Args),
+    Run(run::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -61,6 +63,8 @@ enum Failure {
     Client { doing: &'static str, source: Box<palimpsest_client::Error> },
     #[error("the store of a node: {0}")]
     Store(#[from] palimpsest_node::store::StoreError),
+    #[error("the scenario {name}: {source}")]
+    Scenario { name: String, source: palimpsest_testnet::scenario::ScenarioError },
     #[error("the measurement broke off: {0}")]
     Broken(String),
     #[error("what was fetched is not what was published")]
@@ -86,6 +90,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Bench(args) => bench::run(args).await,
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
+        Command::Run(args) => run::run(args).await,
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
@@ -192,6 +197,9 @@ mod tests {
             "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
             "durability --survive 30% --size 1GiB --life-days 30 --low 0.7,0.9 --patience-hours never,24 --json",
             "bench --parts idle,large,kill --size 1GiB --seeds 10 --tahoe results",
+            "run half-dies --docker --json",
+            "run scenarios/mine.toml --memory",
+            "run list",
             "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
             "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
             "docker kill --fraction 50% --seed 7",
@@ -216,6 +224,8 @@ mod tests {
             "durability --low 2",
             "heal --minute 0",
             "heal --nodes 5",
+            "run",
+            "run rot --memory --docker",
             "docker",
             "docker up --latency 50",
             "docker up --loss 100%",
