@@ -28,7 +28,7 @@ pub use story::{Account, Deed, Disk, End, Kind, Story};
 pub const SHIPPED: [(&str, &str); 10] = [
     ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
-    ("disk-full", include_str!("../scenarios/disk-full.toml")),
+    ("flood", include_str!("../scenarios/flood.toml")),
     ("half-dies", include_str!("../scenarios/half-dies.toml")),
     ("hanging", include_str!("../scenarios/hanging.toml")),
     ("lying-holders", include_str!("../scenarios/lying-holders.toml")),
