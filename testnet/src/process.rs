@@ -37,6 +37,7 @@ pub use pal::{Home, Pal, Run};
 use procfs::Condition;
 pub use procfs::Memory;
 pub use programs::find_program;
+pub(crate) use state::replace;
 pub use state::{NODES_MAX, Node, NotATransport, State, Transport};
 pub use usage::{Stopwatch, Used};
 
@@ -191,13 +192,20 @@ impl Testnet {
     /// # Errors
     /// A signal that is not permitted, or a process that does not vanish.
     pub async fn hit(&self, fraction: Fraction, seed: u64, blow: Blow) -> Result<Vec<u32>, TestnetError> {
+        let all = u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX);
+        self.hit_these(&choose(all, fraction, seed), blow).await
+    }
+
+    /// The same with these nodes.
+    ///
+    /// # Errors
+    /// As of [`Testnet::hit`].
+    pub async fn hit_these(&self, chosen: &[u32], blow: Blow) -> Result<Vec<u32>, TestnetError> {
         let signal = match blow {
             Blow::Kill => Signal::KILL,
             Blow::Stop => Signal::STOP,
             Blow::Continue => Signal::CONT,
         };
-        let all = u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX);
-        let chosen = choose(all, fraction, seed);
         let mut hit = Vec::with_capacity(chosen.len());
         for node in chosen.iter().filter_map(|&index| self.state.nodes.get(index as usize)) {
             if send(node, signal)? {
@@ -317,7 +325,7 @@ fn state_file(dir: &Path) -> PathBuf {
 }
 
 /// Keeps other commands away from this folder until the file is dropped.
-fn lock(dir: &Path) -> Result<File, TestnetError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, TestnetError> {
     let path = dir.join("testnet.lock");
     let failed = |path: &Path, source| TestnetError::File { doing: "lock", path: path.to_owned(), source };
     let file = File::create(&path).map_err(|source| failed(&path, source))?;

@@ -26,6 +26,12 @@ impl Fraction {
         if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(NotAFraction) }
     }
 
+    /// The share, 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        self.0
+    }
+
     /// How many of `all` this share is, rounded to the nearest, a half upwards.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and `all`")]

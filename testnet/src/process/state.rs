@@ -153,7 +153,7 @@ impl State {
 }
 
 /// Replaces a file, so that a reader sees the old or the new content and nothing between.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), TestnetError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), TestnetError> {
     let new = path.with_extension("new");
     fs::write(&new, content).and_then(|()| fs::rename(&new, path)).map_err(|source| TestnetError::File {
         doing: "write",

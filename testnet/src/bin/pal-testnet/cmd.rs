@@ -2,10 +2,12 @@
 
 mod bench;
 mod demo;
+mod docker;
 mod down;
 mod durability;
 mod heal;
 mod kill;
+mod run;
 mod size;
 mod start;
 mod up;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use palimpsest_testnet::docker::DockerError;
 use palimpsest_testnet::memory::NetworkError;
 use palimpsest_testnet::process::{Testnet, TestnetError};
 use tempfile::TempDir;
@@ -36,9 +39,11 @@ enum Command {
     Start(start::Args),
     Down(down::Args),
     Demo(demo::Args),
+    Docker(docker::Args),
     Bench(bench::Args),
     Durability(durability::Args),
     Heal(heal::Args),
+    Run(run::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -51,11 +56,15 @@ enum Failure {
     #[error("`pal {doing}` failed: {complaint}")]
     Pal { doing: &'static str, complaint: String },
     #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error(transparent)]
     Network(#[from] NetworkError),
     #[error("cannot {doing}: {source}")]
     Client { doing: &'static str, source: Box<palimpsest_client::Error> },
     #[error("the store of a node: {0}")]
     Store(#[from] palimpsest_node::store::StoreError),
+    #[error("the scenario {name}: {source}")]
+    Scenario { name: String, source: palimpsest_testnet::scenario::ScenarioError },
     #[error("the measurement broke off: {0}")]
     Broken(String),
     #[error("what was fetched is not what was published")]
@@ -66,6 +75,8 @@ enum Failure {
 
 /// What a shell sees of a process that SIGINT ended.
 const EXIT_INTERRUPTED: u8 = 130;
+/// Nothing is wrong but that this machine has no docker, or lacks what the wanted links need: who tests can call it skipped.
+const EXIT_UNAVAILABLE: u8 = 69;
 
 /// Runs a command to its end, and says on standard error why it failed if it did.
 pub(crate) async fn run(cli: Cli) -> ExitCode {
@@ -75,14 +86,17 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Start(args) => start::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Docker(args) => docker::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
+        Command::Run(args) => run::run(args).await,
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
         match failure {
             Failure::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+            Failure::Docker(error) if error.is_unavailable() => ExitCode::from(EXIT_UNAVAILABLE),
             _ => ExitCode::FAILURE,
         }
     })
@@ -183,6 +197,20 @@ mod tests {
             "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
             "durability --survive 30% --size 1GiB --life-days 30 --low 0.7,0.9 --patience-hours never,24 --json",
             "bench --parts idle,large,kill --size 1GiB --seeds 10 --tahoe results",
+            "run half-dies --docker --json",
+            "run scenarios/mine.toml --memory",
+            "run list",
+            "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
+            "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
+            "docker kill --fraction 50% --seed 7",
+            "docker pause --nodes 0,3",
+            "docker partition --fraction 50%",
+            "docker heal",
+            "docker restart --name other",
+            "docker logs 3 --follow --tail 20",
+            "docker status --json",
+            "docker pal -- publish file --json",
+            "docker down --dir /d",
         ] {
             let words = std::iter::once("pal-testnet").chain(line.split(' '));
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -196,6 +224,18 @@ mod tests {
             "durability --low 2",
             "heal --minute 0",
             "heal --nodes 5",
+            "run",
+            "run rot --memory --docker",
+            "docker",
+            "docker up --latency 50",
+            "docker up --loss 100%",
+            "docker up --bandwidth 20",
+            "docker up --nat 101%",
+            "docker up --name Name",
+            "docker up --subnet 8.8.0.0/16",
+            "docker kill",
+            "docker kill --nodes 1 --fraction 50%",
+            "docker pal",
         ] {
             let words = std::iter::once("pal-testnet").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

@@ -1,0 +1,180 @@
+//! `pal-testnet run`: plays a scenario, and says which promises were kept.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use palimpsest_testnet::checker::{Verdict, is_kept, judge};
+use palimpsest_testnet::docker::{Docker, remove};
+use palimpsest_testnet::scenario::{
+    Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, play,
+};
+use serde_json::json;
+use tokio::runtime::Builder;
+
+use super::{EXIT_UNAVAILABLE, Failure, at, discard, interrupted, say, workplace};
+
+/// Play a scenario, and judge which promises were kept. Exit code 1: not all of them; 69: it was skipped.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// One of those that are shipped, or a file. `list` names them.
+    scenario: String,
+    #[command(flatten)]
+    stage: Stage,
+    /// One JSON object a line, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Folder of the programs (for containers: static ones); by default they are looked for beside this one.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(multiple = false)]
+struct Stage {
+    /// On programs on loopback. This is the default.
+    #[arg(long)]
+    processes: bool,
+    /// On nodes in one process.
+    #[arg(long)]
+    memory: bool,
+    /// On containers.
+    #[arg(long)]
+    docker: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    if args.scenario == "list" {
+        for (name, text) in SHIPPED {
+            say(&format!("{name:<20} {}", scenario(name, text)?.about));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let scenario = find(&args.scenario)?;
+    let kind = match args.stage {
+        Stage { docker: true, .. } => StageKind::Docker,
+        Stage { memory: true, .. } => StageKind::Memory,
+        Stage { .. } => StageKind::Processes,
+    };
+    let place = workplace(&std::env::temp_dir(), "palimpsest-run-")?;
+    let theatre = Theatre { dir: place.path().to_owned(), bin_dir: args.bin_dir.clone() };
+    let (steps, json) = (scenario.clone(), args.json);
+    // On threads of its own: this program's one thread waits for Ctrl-C.
+    let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
+    let work = tokio::task::spawn_blocking(move || {
+        let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| broken(&error))?;
+        runtime.block_on(async {
+            let tell = |step: usize, what: &_| {
+                if !json {
+                    eprintln!("{:>3}  {what}", step + 1);
+                }
+            };
+            tokio::select! {
+                played = play(&steps, kind, &theatre, tell) => played.map_err(|error| broken(&error)),
+                () = interrupted() => Err(Failure::Interrupted),
+            }
+        })
+    });
+    let outcome = work.await.map_err(|error| broken(&error))?;
+    if outcome.is_err() {
+        clean(place.path(), kind).await?;
+    }
+    let name =
+        Path::new(&args.scenario).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    match outcome? {
+        Played::Skipped(why) => {
+            say(&if json {
+                json!({"type": "result", "scenario": name, "stage": kind.name(), "outcome": "skipped", "why": why})
+                    .to_string()
+            } else {
+                format!("skipped: {why}")
+            });
+            Ok(ExitCode::from(EXIT_UNAVAILABLE))
+        }
+        Played::Story(story) => {
+            let verdicts = judge(&scenario.promises, &story);
+            let kept = is_kept(&verdicts);
+            report(&name, kind, json, &scenario, &story, &verdicts);
+            Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+/// Ends what an interrupted or broken play left running.
+async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
+    match kind {
+        StageKind::Memory => Ok(()),
+        StageKind::Processes => discard(&place.join("net")).await,
+        StageKind::Docker => {
+            let name = container_name().map_err(|error| Failure::Broken(error.to_string()))?;
+            Ok(remove(&Docker::find().await?, &name).await.map(|_| ())?)
+        }
+    }
+}
+
+fn find(name: &str) -> Result<Scenario, Failure> {
+    if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+        return scenario(name, text);
+    }
+    let path = Path::new(name);
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(SCENARIO_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(at("read the scenario", path))?;
+    scenario(name, &text)
+}
+
+fn scenario(name: &str, text: &str) -> Result<Scenario, Failure> {
+    text.parse().map_err(|source| Failure::Scenario { name: name.to_owned(), source })
+}
+
+fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &Story, verdicts: &[Verdict]) {
+    let times = times(scenario, story);
+    if json {
+        for (step, what, count, middle, most) in times {
+            let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
+            say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50, "p95_s": p95})
+                .to_string());
+        }
+        for Verdict { oracle, promise, seen, kept } in verdicts {
+            say(&json!({"type": "verdict", "oracle": oracle, "promise": promise, "seen": seen, "kept": kept})
+                .to_string());
+        }
+        let outcome = if is_kept(verdicts) { "kept" } else { "broken" };
+        say(&json!({"type": "result", "scenario": name, "stage": kind.name(), "outcome": outcome}).to_string());
+        return;
+    }
+    say(&format!("{name} on {} nodes ({}): {}", scenario.nodes, kind.name(), scenario.about));
+    for (step, what, count, middle, most) in times {
+        let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
+        say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50:>6.2} s  p95 {p95:>6.2} s", step + 1));
+    }
+    for Verdict { oracle, promise, seen, kept } in verdicts {
+        let word = match kept {
+            Some(true) => "kept",
+            Some(false) => "BROKEN",
+            None => "not judged",
+        };
+        say(&format!("  {oracle:<10} {promise:<46} {word:<10} {seen}"));
+    }
+    say("  unlinkability is not judged here: disks and counters do not show it");
+}
+
+/// For each step with deeds: what, how many, and how long the middle one and the slowest of twenty took.
+fn times(scenario: &Scenario, story: &Story) -> Vec<(usize, &'static str, usize, Duration, Duration)> {
+    let mut times = Vec::new();
+    for step in 0..scenario.steps.len() {
+        let of = |kind| story.deeds.iter().filter(move |deed| deed.step == step && deed.kind == kind);
+        for (kind, what) in [(Kind::Publish, "publish"), (Kind::Fetch, "fetch")] {
+            let mut took: Vec<Duration> = of(kind).map(|deed| deed.took).collect();
+            took.sort_unstable();
+            if let (Some(&middle), Some(&most)) =
+                (took.get(took.len() / 2), took.get((took.len() * 19).div_ceil(20).saturating_sub(1)))
+            {
+                times.push((step, what, took.len(), middle, most));
+            }
+        }
+    }
+    times
+}

@@ -1,0 +1,40 @@
+//! Oracles: they know what was promised and what happened, and nothing of how it is done.
+
+mod blindness;
+mod bounds;
+mod liveness;
+mod survival;
+
+use crate::scenario::{Promises, Story};
+
+/// What an oracle says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Which kind of promise.
+    pub oracle: &'static str,
+    /// What was promised.
+    pub promise: String,
+    /// What was seen.
+    pub seen: String,
+    /// Whether the promise was kept; none: nothing was there to judge by.
+    pub kept: Option<bool>,
+}
+
+/// All oracles' verdicts. Unlinkability is not among them: what shows it is not on disks and in counters.
+#[must_use]
+pub fn judge(promises: &Promises, story: &Story) -> Vec<Verdict> {
+    let mut verdicts = survival::judge(promises, story);
+    verdicts.push(liveness::judge(story));
+    verdicts.push(bounds::judge(story));
+    verdicts.push(blindness::judge(story));
+    verdicts
+}
+
+/// Whether no promise was broken, and at least one was kept.
+#[must_use]
+pub fn is_kept(verdicts: &[Verdict]) -> bool {
+    verdicts.iter().all(|verdict| verdict.kept != Some(false)) && verdicts.iter().any(|one| one.kept == Some(true))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,471 @@
+//! A network of `pald` in containers, each with an address of its own; it outlives the command that started it.
+//!
+//! ```text
+//!   D/docker.json      who is where (plan)             D/testnet.lock   one command at a time
+//!   D/compose.yaml     what compose was given          D/image/         what the image was built from
+//!   D/bootstrap        where a newcomer begins, one multiaddr a line
+//! ```
+//!
+//! The engine is asked, never the file, what runs. Only what bears this network's label is ever touched: containers,
+//! networks, volumes, image. Links, NAT and partitions are made inside the containers' own networks (`netns`).
+
+mod compose;
+mod engine;
+mod error;
+mod link;
+mod netns;
+mod plan;
+mod programs;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
+
+pub use engine::{Compose, Docker};
+pub use error::DockerError;
+pub use link::{Bandwidth, Latency, Links, Loss, NotABandwidth, NotALatency, NotALoss};
+use netns::{Tools, Wanted};
+pub use plan::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Subnet};
+
+use crate::process::{Fraction, TestnetError, Transport};
+
+/// The label of all that belongs to a testnet; its value is the network's name.
+pub const LABEL: &str = "org.palimpsest.testnet";
+/// How the image's programs are built.
+pub const BUILD: &str =
+    "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target x86_64-unknown-linux-gnu";
+/// The recipe of the image.
+const DOCKERFILE: &str = include_str!("../docker/Dockerfile");
+/// Questions to nodes at once: each is a program started in a container.
+const ASKED_AT_ONCE: usize = 4;
+/// Time between two rounds of questions.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Lines of a log's end that an error shows.
+const TAIL_LINES: &str = "12";
+/// Time for building the image, and for removing everything.
+const IMAGE_DEADLINE: Duration = Duration::from_secs(600);
+/// What the program of the image that talks to the nodes is told first.
+const DATA: &str = "/data";
+
+/// What a network shall be.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// Its folder, made if there is none.
+    pub dir: PathBuf,
+    /// Its name.
+    pub name: Name,
+    /// Its addresses.
+    pub subnet: Subnet,
+    /// How many nodes.
+    pub nodes: u32,
+    /// The share of them that is behind NAT.
+    pub nat: Fraction,
+    /// What the links are like.
+    pub links: Links,
+    /// How nodes talk.
+    pub transport: Transport,
+    /// The quota of each in `pald`'s notation; none: its default.
+    pub quota: Option<String>,
+    /// Folder of the static programs; none: beside this one.
+    pub bin_dir: Option<PathBuf>,
+    /// Time until all must know each other.
+    pub deadline: Duration,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It runs.
+    Running,
+    /// It is frozen.
+    Paused,
+    /// It is not there, or ended.
+    Gone,
+}
+
+/// A network of containers, held by this command alone.
+#[derive(Debug)]
+pub struct DockerNet {
+    dir: PathBuf,
+    docker: Docker,
+    plan: Plan,
+    _lock: File,
+}
+
+impl DockerNet {
+    /// Starts a network, and returns when every node knows all. If that fails, nothing of it is left.
+    ///
+    /// Dropped before its end, this leaves containers: see [`remove`].
+    ///
+    /// # Errors
+    /// No docker, what the links need and this machine lacks, programs that are not static, a name that is taken, a container
+    /// that ends, the deadline.
+    pub async fn up(options: UpOptions) -> Result<Self, DockerError> {
+        let docker = Docker::find().await?;
+        let UpOptions { dir, name, subnet, nodes, nat, links, transport, quota, bin_dir, deadline } = options;
+        let mut plan = Plan::new(name, subnet, nodes, nat)?;
+        (plan.links, plan.transport, plan.quota) = (links, transport, quota);
+        let wanted = Wanted { links, nat: !plan.lans.is_empty(), partition: false };
+        let tools = Tools::find(wanted).await?;
+        let bin_dir = programs::find(bin_dir.as_deref())?;
+        let in_dir = |path: &Path, source| TestnetError::File { doing: "make", path: path.to_owned(), source };
+        fs::create_dir_all(&dir).map_err(|source| in_dir(&dir, source))?;
+        let lock = crate::process::lock(&dir)?;
+        if Plan::read(&dir.join("docker.json"))?.is_some() || !of_label(&docker, &plan.name).await?.is_empty() {
+            return Err(DockerError::Occupied { name: plan.name.to_string() });
+        }
+        let net = Self { dir, docker, plan, _lock: lock };
+        net.plan.write(&net.plan_file())?;
+        match net.raise(tools, &bin_dir, deadline).await {
+            Ok(()) => Ok(net),
+            Err(error) => {
+                net.down().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn raise(&self, tools: Option<Tools>, bin_dir: &Path, deadline: Duration) -> Result<(), DockerError> {
+        let image = self.dir.join("image");
+        let failed = |source| TestnetError::File { doing: "make", path: image.clone(), source };
+        fs::create_dir_all(&image).map_err(failed)?;
+        programs::copy(bin_dir, &image)?;
+        crate::process::replace(&image.join("Dockerfile"), DOCKERFILE.as_bytes())?;
+        let file = self.dir.join("compose.yaml");
+        crate::process::replace(&file, compose::render(&self.plan).as_bytes())?;
+        let bootstrap: String = self.plan.bootstrap().iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        crate::process::replace(&self.bootstrap_file(), bootstrap.as_bytes())?;
+
+        let label = format!("{LABEL}={}", self.plan.name);
+        let tag = self.plan.image();
+        let folder = image.display().to_string();
+        let build = ["build", "--quiet", "--label", &label, "--tag", &tag, &folder];
+        self.docker.ask_within(&build, IMAGE_DEADLINE).await?;
+        self.docker.compose(&self.plan.project(), &file, &["up", "--detach", "--no-build"], IMAGE_DEADLINE).await?;
+        if let Some(tools) = tools {
+            self.wire(&tools, &self.plan.indices().collect::<Vec<_>>()).await?;
+        }
+        self.await_acquainted(deadline).await
+    }
+
+    /// The network in a folder.
+    ///
+    /// # Errors
+    /// No docker, no network there, a damaged file, or another command at work.
+    pub async fn open(dir: &Path, name: &Name) -> Result<Self, DockerError> {
+        let docker = Docker::find().await?;
+        let none = || DockerError::NoNetwork { name: name.to_string() };
+        let path = dir.join("docker.json");
+        if !path.exists() {
+            return Err(none());
+        }
+        let lock = crate::process::lock(dir)?;
+        let plan = Plan::read(&path)?.ok_or_else(none)?;
+        Ok(Self { dir: dir.to_owned(), docker, plan, _lock: lock })
+    }
+
+    /// Who is where.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// The file that `PAL_BOOTSTRAP` takes, on this machine.
+    #[must_use]
+    pub fn bootstrap_file(&self) -> PathBuf {
+        self.dir.join("bootstrap")
+    }
+
+    fn plan_file(&self) -> PathBuf {
+        self.dir.join("docker.json")
+    }
+
+    /// How each node's container is.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn conditions(&self) -> Result<Vec<Condition>, DockerError> {
+        let filter = format!("label={LABEL}={}", self.plan.name);
+        let format = format!("{{{{.Label \"{LABEL}.node\"}}}} {{{{.State}}}}");
+        let said = self.docker.ask(&["ps", "--all", "--filter", &filter, "--format", &format]).await?;
+        Ok(conditions(&said, self.plan.nodes.len()))
+    }
+
+    /// The nodes that are so.
+    async fn those(&self, condition: Condition) -> Result<Vec<u32>, DockerError> {
+        let all = self.conditions().await?;
+        Ok(self.plan.indices().zip(all).filter(|(_, one)| *one == condition).map(|(index, _)| index).collect())
+    }
+
+    /// Kills nodes without warning; those that were hit, because they ran.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn kill(&self, nodes: &[u32]) -> Result<Vec<u32>, DockerError> {
+        self.blow("kill", nodes, Condition::Running).await
+    }
+
+    /// Freezes nodes: they hang, and their connections stay open; those that were hit.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn pause(&self, nodes: &[u32]) -> Result<Vec<u32>, DockerError> {
+        self.blow("pause", nodes, Condition::Running).await
+    }
+
+    async fn blow(&self, verb: &str, nodes: &[u32], condition: Condition) -> Result<Vec<u32>, DockerError> {
+        let hit: Vec<u32> = self.those(condition).await?.into_iter().filter(|index| nodes.contains(index)).collect();
+        if !hit.is_empty() {
+            let mut words = vec![verb.to_owned()];
+            words.extend(hit.iter().map(|&index| self.plan.container(index)));
+            self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
+        }
+        Ok(hit)
+    }
+
+    /// Cuts the chosen off from the others; those on their side, which has whole LANs.
+    ///
+    /// # Errors
+    /// What this machine lacks, and those of the engine and the tools.
+    pub async fn partition(&mut self, chosen: &[u32]) -> Result<Vec<u32>, DockerError> {
+        let tools = Tools::find(Wanted { partition: true, ..self.wanted() }).await?;
+        self.plan.island = self.plan.side(chosen);
+        self.rewire(tools).await?;
+        Ok(self.plan.island.clone())
+    }
+
+    /// Ends partition and pauses; the nodes that were frozen.
+    ///
+    /// # Errors
+    /// As of [`DockerNet::partition`].
+    pub async fn heal(&mut self) -> Result<Vec<u32>, DockerError> {
+        if !self.plan.island.is_empty() {
+            let tools = Tools::find(Wanted { partition: true, ..self.wanted() }).await?;
+            self.plan.island.clear();
+            self.rewire(tools).await?;
+        }
+        let paused = self.those(Condition::Paused).await?;
+        self.blow("unpause", &paused, Condition::Paused).await
+    }
+
+    fn wanted(&self) -> Wanted {
+        let (nat, partition) = (!self.plan.lans.is_empty(), !self.plan.island.is_empty());
+        Wanted { links: self.plan.links, nat, partition }
+    }
+
+    /// Writes the plan down and makes the running nodes' networks what it says.
+    async fn rewire(&self, tools: Option<Tools>) -> Result<(), DockerError> {
+        self.plan.write(&self.plan_file())?;
+        let mut all = self.those(Condition::Running).await?;
+        all.extend(self.those(Condition::Paused).await?);
+        match tools {
+            Some(tools) => self.wire(&tools, &all).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the dead nodes again on their data and addresses; those, when all that run know each other.
+    ///
+    /// # Errors
+    /// As of [`DockerNet::up`]; what was started then runs on.
+    pub async fn restart(&self, deadline: Duration) -> Result<Vec<u32>, DockerError> {
+        let tools = Tools::find(self.wanted()).await?;
+        let dead = self.blow("start", &self.plan.indices().collect::<Vec<_>>(), Condition::Gone).await?;
+        if let Some(tools) = tools {
+            self.wire(&tools, &dead).await?;
+        }
+        self.await_acquainted(deadline).await?;
+        Ok(dead)
+    }
+
+    /// Makes the networks of these nodes, and of all routers, what the plan says.
+    async fn wire(&self, tools: &Tools, nodes: &[u32]) -> Result<(), DockerError> {
+        for (number, lan) in self.plan.lans.iter().enumerate() {
+            for pid in self.pids(&[self.plan.router(number)]).await?.into_iter().flatten() {
+                tools.wire_router(&self.plan, lan, pid).await?;
+            }
+        }
+        let names: Vec<String> = nodes.iter().map(|&index| self.plan.container(index)).collect();
+        let pids = self.pids(&names).await?;
+        let alive = nodes.iter().zip(pids).filter_map(|(&index, pid)| Some((index, pid?)));
+        let each: Vec<_> = alive.map(|(index, pid)| tools.wire_node(&self.plan, index, pid)).collect();
+        futures::stream::iter(each).buffer_unordered(ASKED_AT_ONCE).try_collect().await
+    }
+
+    /// The process numbers of containers, in their order; none of those that ended.
+    async fn pids(&self, containers: &[String]) -> Result<Vec<Option<u32>>, DockerError> {
+        if containers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut words = ["inspect", "--type", "container", "--format", "{{.State.Pid}}"].map(str::to_owned).to_vec();
+        words.extend_from_slice(containers);
+        let said = self.docker.ask(&words).await?;
+        Ok(said.lines().map(|line| line.trim().parse().ok().filter(|&pid| pid > 0)).collect())
+    }
+
+    /// A running node's own account of itself.
+    ///
+    /// # Errors
+    /// It does not answer, or not in JSON.
+    pub async fn status(&self, index: u32) -> Result<Value, DockerError> {
+        let container = self.plan.container(index);
+        let said = self.docker.ask(&["exec", &container, "/pald", "status", "--data-dir", DATA, "--json"]).await?;
+        serde_json::from_str(&said).map_err(|error| DockerError::Failed {
+            command: format!("pald status in {container}"),
+            said: error.to_string(),
+        })
+    }
+
+    /// The accounts of several nodes, in their order; none of those that do not answer.
+    pub async fn statuses(&self, nodes: &[u32]) -> Vec<Option<Value>> {
+        let each = nodes.iter().map(|&index| async move { self.status(index).await.ok() });
+        futures::stream::iter(each.collect::<Vec<_>>()).buffered(ASKED_AT_ONCE).collect().await
+    }
+
+    /// Copies a node's data, also that of a dead one, to a folder that is not there yet. Sockets are left out.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn copy_data(&self, index: u32, to: &Path) -> Result<(), DockerError> {
+        let (from, to) = (format!("{}:{DATA}", self.plan.container(index)), to.display().to_string());
+        self.docker.ask_within(&["cp", &from, &to], IMAGE_DEADLINE).await.map(|_| ())
+    }
+
+    /// The end of a node's log.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn tail(&self, index: u32) -> Result<String, DockerError> {
+        // What the node wrote on standard error comes on that of the engine's program.
+        let (docker, container) = (self.docker.program().display().to_string(), self.plan.container(index));
+        let line = ["-c", "exec \"$0\" logs --tail \"$1\" \"$2\" 2>&1", &docker, TAIL_LINES, &container];
+        engine::run(Path::new("/bin/sh"), &line, None, IMAGE_DEADLINE).await
+    }
+
+    /// Waits until every node that runs knows as many; a node itself is among those it knows.
+    async fn await_acquainted(&self, deadline: Duration) -> Result<(), DockerError> {
+        let end = Instant::now() + deadline;
+        let running = self.those(Condition::Running).await?;
+        let wanted = running.len();
+        let mut asked = running.clone();
+        loop {
+            let answers = self.statuses(&asked).await;
+            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["known_nodes"].as_u64());
+            let short: Vec<(u32, Option<u64>)> = asked
+                .iter()
+                .zip(&answers)
+                .map(|(&index, status)| (index, known(status)))
+                .filter(|(_, known)| known.is_none_or(|known| known < wanted as u64))
+                .collect();
+            if short.is_empty() {
+                return Ok(());
+            }
+            let alive = self.those(Condition::Running).await?;
+            if let Some(&index) = running.iter().find(|index| !alive.contains(index)) {
+                return Err(DockerError::NodeEnded { index, tail: self.tail(index).await? });
+            }
+            if Instant::now() >= end {
+                let say = |(index, known): &(u32, Option<u64>)| match known {
+                    Some(known) => format!("node {index} knows {known}"),
+                    None => format!("node {index} does not answer"),
+                };
+                return Err(DockerError::NotAcquainted {
+                    after: deadline,
+                    wanted,
+                    missing: short.iter().map(say).collect(),
+                });
+            }
+            asked = short.into_iter().map(|(index, _)| index).collect();
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Removes the network: containers, data, networks, image, and what was written in its folder.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn down(self) -> Result<usize, DockerError> {
+        let removed = remove(&self.docker, &self.plan.name).await?;
+        let _built = fs::remove_dir_all(self.dir.join("image"));
+        for name in ["compose.yaml", "bootstrap", "docker.json", "testnet.lock"] {
+            let _gone = fs::remove_file(self.dir.join(name));
+        }
+        // Not if somebody keeps something else there.
+        let _left = fs::remove_dir(&self.dir);
+        Ok(removed)
+    }
+}
+
+/// Removes all that bears a network's label, whatever is known of it; how many containers that were.
+///
+/// # Errors
+/// Those of asking the engine.
+pub async fn remove(docker: &Docker, name: &Name) -> Result<usize, DockerError> {
+    let filter = format!("label={LABEL}={name}");
+    let kinds: [(&[&str], &[&str]); 4] = [
+        (&["ps", "--all", "--quiet"], &["rm", "--force"]),
+        (&["network", "ls", "--quiet"], &["network", "rm"]),
+        (&["volume", "ls", "--quiet"], &["volume", "rm"]),
+        (&["images", "--quiet"], &["rmi", "--force"]),
+    ];
+    let mut containers = 0;
+    for (list, rm) in kinds {
+        let said = docker.ask(&[list, &["--filter", &filter]].concat()).await?;
+        let mut ids: Vec<&str> = said.split_whitespace().collect();
+        ids.dedup();
+        if list[0] == "ps" {
+            containers = ids.len();
+        }
+        if !ids.is_empty() {
+            docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await?;
+        }
+    }
+    Ok(containers)
+}
+
+/// What there is of a name: containers, networks, data.
+async fn of_label(docker: &Docker, name: &Name) -> Result<Vec<String>, DockerError> {
+    let filter = format!("label={LABEL}={name}");
+    let containers = docker.ask(&["ps", "--all", "--quiet", "--filter", &filter]).await?;
+    let networks = docker.ask(&["network", "ls", "--quiet", "--filter", &filter]).await?;
+    let volumes = docker.ask(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
+    let all = [containers, networks, volumes];
+    Ok(all.iter().flat_map(|said| said.split_whitespace()).map(str::to_owned).collect())
+}
+
+/// Reads lines of a node's number and its container's state.
+fn conditions(said: &str, nodes: usize) -> Vec<Condition> {
+    let states: BTreeMap<usize, &str> = said
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '))
+        .filter_map(|(index, state)| Some((index.parse().ok()?, state)))
+        .collect();
+    let of = |index| match states.get(&index) {
+        Some(&"running") => Condition::Running,
+        Some(&"paused") => Condition::Paused,
+        _ => Condition::Gone,
+    };
+    (0..nodes).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Condition, conditions};
+
+    #[test]
+    fn containers_are_told_by_their_labels() {
+        let said = "1 running\n0 exited\n running\n3 paused\n";
+        let wanted = [Condition::Gone, Condition::Running, Condition::Gone, Condition::Paused];
+        assert_eq!(conditions(said, 4), wanted);
+    }
+}

@@ -1,0 +1,386 @@
+//! Who is where in a network of containers: names, addresses, NAT. Kept in `docker.json` from one command to the next.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DockerError;
+use super::link::Links;
+use crate::process::{Fraction, TestnetError, Transport, choose};
+
+/// Nodes of one network at most: what one machine runs as containers.
+pub const NODES_MAX: u32 = 200;
+/// The port of every node; each has an address of its own.
+pub(super) const PORT: u16 = 4646;
+/// Nodes that newcomers are told of. They are never behind NAT.
+pub(super) const BOOTSTRAP_NODES: u32 = 3;
+/// Nodes behind one router, as in a home.
+const LAN_NODES: u32 = 4;
+/// Bytes of the file at most.
+const STATE_BYTES_MAX: u64 = 1 << 20;
+/// Letters of a name at most.
+const NAME_MAX: usize = 30;
+
+/// The name of a testnet; it stands in the names of all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// Why a text is no [`Name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name is 1 to {NAME_MAX} small letters, digits and hyphens, and begins with a letter")]
+pub struct NotAName;
+
+impl FromStr for Name {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+        if begins && text.len() <= NAME_MAX && text.bytes().all(fine) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAName)
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A private /16, such as `10.77.0.0/16`: the testnet's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet([u8; 2]);
+
+/// Why a text is no [`Subnet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a subnet is a private /16, such as 10.77.0.0/16")]
+pub struct NotASubnet;
+
+impl FromStr for Subnet {
+    type Err = NotASubnet;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ip: Ipv4Addr = text.strip_suffix("/16").and_then(|ip| ip.parse().ok()).ok_or(NotASubnet)?;
+        match ip.octets() {
+            [a, b, 0, 0] if ip.is_private() => Ok(Self([a, b])),
+            _ => Err(NotASubnet),
+        }
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/16", self.at(0, 0))
+    }
+}
+
+impl Subnet {
+    fn at(self, third: u8, fourth: u8) -> Ipv4Addr {
+        let [a, b] = self.0;
+        Ipv4Addr::new(a, b, third, fourth)
+    }
+
+    /// The part in which nodes reach each other.
+    #[must_use]
+    pub fn wan(self) -> String {
+        format!("{}/20", self.at(0, 0))
+    }
+
+    /// The part behind a router.
+    fn lan(self, lan: u8) -> String {
+        format!("{}/24", self.at(16 + lan, 0))
+    }
+}
+
+/// A network behind a router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lan {
+    /// Its addresses.
+    pub subnet: String,
+    /// The router's address in it.
+    pub inside: Ipv4Addr,
+    /// The router's address where all reach each other.
+    pub outside: Ipv4Addr,
+}
+
+/// A node's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its address, fixed as long as the network is there.
+    pub address: Ipv4Addr,
+    /// The LAN in which it is; none: it can be reached by all.
+    pub lan: Option<usize>,
+}
+
+/// The whole network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its name.
+    pub name: Name,
+    /// Its addresses.
+    pub subnet: Subnet,
+    /// What the links are like.
+    pub links: Links,
+    /// How nodes talk.
+    pub transport: Transport,
+    /// The quota of each in `pald`'s notation; none: its default.
+    pub quota: Option<String>,
+    /// All nodes, by index.
+    pub nodes: Vec<Place>,
+    /// All LANs.
+    pub lans: Vec<Lan>,
+    /// One side of a partition; empty: there is none.
+    pub island: Vec<u32>,
+}
+
+impl Plan {
+    /// Gives so many nodes their places; a share of them, the last ones, is behind NAT.
+    ///
+    /// # Errors
+    /// [`DockerError::Size`]: too few or too many of them, or too many behind NAT.
+    pub fn new(name: Name, subnet: Subnet, nodes: u32, nat: Fraction) -> Result<Self, DockerError> {
+        if !(2..=NODES_MAX).contains(&nodes) {
+            return Err(DockerError::Size);
+        }
+        let hidden = u32::try_from(nat.of(nodes as usize)).map_err(|_| DockerError::Size)?;
+        let public = nodes - hidden;
+        if hidden > 0 && public < BOOTSTRAP_NODES {
+            return Err(DockerError::Size);
+        }
+        let byte = |number: u32| u8::try_from(number).map_err(|_| DockerError::Size);
+        // The first of a network's addresses is the engine's.
+        let mut places = Vec::new();
+        for index in 0..public {
+            places.push(Place { address: subnet.at(0, byte(index + 2)?), lan: None });
+        }
+        for index in 0..hidden {
+            let (lan, place) = (byte(index / LAN_NODES)?, byte(index % LAN_NODES)?);
+            places.push(Place { address: subnet.at(16 + lan, place + 3), lan: Some(lan.into()) });
+        }
+        let mut lans = Vec::new();
+        for lan in 0..byte(hidden.div_ceil(LAN_NODES))? {
+            let (inside, outside) = (subnet.at(16 + lan, 2), subnet.at(1, lan + 2));
+            lans.push(Lan { subnet: subnet.lan(lan), inside, outside });
+        }
+        let (links, transport, quota, island) = (Links::default(), Transport::Tcp, None, Vec::new());
+        Ok(Self { name, subnet, links, transport, quota, nodes: places, lans, island })
+    }
+
+    /// The name under which the engine knows all of it.
+    #[must_use]
+    pub fn project(&self) -> String {
+        format!("palimpsest-{}", self.name)
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> String {
+        format!("{}:local", self.project())
+    }
+
+    /// The name of a node's container.
+    #[must_use]
+    pub fn container(&self, index: u32) -> String {
+        format!("{}-{}", self.project(), node_name(index))
+    }
+
+    /// The name of a router's container.
+    #[must_use]
+    pub fn router(&self, lan: usize) -> String {
+        format!("{}-{}-router", self.project(), lan_name(lan))
+    }
+
+    /// All numbers.
+    pub fn indices(&self) -> impl Iterator<Item = u32> + use<> {
+        0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Where newcomers begin: the first few nodes' addresses.
+    #[must_use]
+    pub fn bootstrap(&self) -> Vec<String> {
+        let first = self.nodes.iter().filter(|place| place.lan.is_none()).take(BOOTSTRAP_NODES as usize);
+        first.map(|place| multiaddr(self.transport, place.address)).collect()
+    }
+
+    /// The nodes that a share and a seed choose, see [`choose`].
+    #[must_use]
+    pub fn chosen(&self, fraction: Fraction, seed: u64) -> Vec<u32> {
+        choose(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX), fraction, seed)
+    }
+
+    /// One side of a partition made of the chosen. Who is in the LAN of others is where the first of them is: their router
+    /// is on one side.
+    #[must_use]
+    pub fn side(&self, chosen: &[u32]) -> Vec<u32> {
+        let first_of = |place: &Place| self.nodes.iter().position(|other| other.lan == place.lan);
+        let is_in = |(index, place): &(u32, &Place)| match place.lan {
+            None => chosen.contains(index),
+            Some(_) => first_of(place).and_then(|first| u32::try_from(first).ok()).is_some_and(|i| chosen.contains(&i)),
+        };
+        self.indices().zip(&self.nodes).filter(is_in).map(|(index, _)| index).collect()
+    }
+
+    /// The addresses from which a node hears of those on the other side, and to which it writes: those of the routers of
+    /// LANs among them. Empty if there is no partition.
+    #[must_use]
+    pub fn beyond(&self, index: u32) -> Vec<Ipv4Addr> {
+        if self.island.is_empty() {
+            return Vec::new();
+        }
+        let here = self.island.contains(&index);
+        let others = self.indices().zip(&self.nodes).filter(|(other, _)| self.island.contains(other) != here);
+        let mut addresses: Vec<Ipv4Addr> = others
+            .map(|(_, place)| place.lan.and_then(|lan| self.lans.get(lan)).map_or(place.address, |lan| lan.outside))
+            .collect();
+        addresses.dedup();
+        addresses
+    }
+
+    /// Reads the file; `None` if there is none.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, DockerError> {
+        let failed = |source| TestnetError::File { doing: "read", path: path.to_owned(), source };
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error).into()),
+        };
+        let mut text = Vec::new();
+        file.take(STATE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
+        let bad = |reason: String| DockerError::State { path: path.to_owned(), reason };
+        let plan: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        if plan.nodes.len() > NODES_MAX as usize {
+            return Err(bad(format!("more than {NODES_MAX} nodes")));
+        }
+        if plan.nodes.iter().any(|place| place.lan.is_some_and(|lan| lan >= plan.lans.len())) {
+            return Err(bad("a node is in a LAN that is not there".to_owned()));
+        }
+        Ok(Some(plan))
+    }
+
+    /// Writes the file, whole or not at all.
+    pub(super) fn write(&self, path: &Path) -> Result<(), DockerError> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| DockerError::State { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(crate::process::replace(path, &text)?)
+    }
+}
+
+/// A node's name within its network.
+pub(super) fn node_name(index: u32) -> String {
+    format!("node-{index:03}")
+}
+
+/// A LAN's name within its network.
+pub(super) fn lan_name(lan: usize) -> String {
+    format!("lan-{lan:02}")
+}
+
+/// A node's first address, as `pald` takes it.
+pub(super) fn multiaddr(transport: Transport, address: Ipv4Addr) -> String {
+    match transport {
+        Transport::Tcp | Transport::All => format!("/ip4/{address}/tcp/{PORT}"),
+        Transport::Quic => format!("/ip4/{address}/udp/{PORT}/quic-v1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Subnet};
+    use crate::docker::DockerError;
+    use crate::process::Fraction;
+
+    fn plan(nodes: u32, nat: f64) -> Result<Plan, DockerError> {
+        let (name, subnet) = ("t".parse().unwrap(), "10.77.0.0/16".parse().unwrap());
+        Plan::new(name, subnet, nodes, Fraction::new(nat).unwrap())
+    }
+
+    #[test]
+    fn names_and_subnets_are_strict() {
+        for good in ["t", "half-dies", "a1"] {
+            assert_eq!(good.parse::<Name>().unwrap().to_string(), good);
+        }
+        for bad in ["", "-a", "1a", "A", "a b", "a/b", "a;b", "ä", &"a".repeat(31)] {
+            assert_eq!(bad.parse::<Name>(), Err(NotAName), "{bad}");
+        }
+        assert_eq!("172.20.0.0/16".parse::<Subnet>().unwrap().to_string(), "172.20.0.0/16");
+        for bad in ["", "10.77.0.0", "10.77.1.0/16", "10.0.0.0/8", "8.8.0.0/16", "10.77.0.0/24"] {
+            assert_eq!(bad.parse::<Subnet>(), Err(NotASubnet), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_node_has_an_address_of_its_own() {
+        for (nodes, nat) in [(2, 0.0), (24, 0.25), (NODES_MAX, 0.0), (NODES_MAX, 0.9)] {
+            let plan = plan(nodes, nat).unwrap();
+            let mut addresses: BTreeSet<_> = plan.nodes.iter().map(|place| place.address).collect();
+            addresses.extend(plan.lans.iter().flat_map(|lan| [lan.inside, lan.outside]));
+            assert_eq!(addresses.len(), nodes as usize + 2 * plan.lans.len());
+            assert!(plan.nodes.iter().all(|place| place.lan.is_none_or(|lan| lan < plan.lans.len())));
+        }
+        let quarter = plan(24, 0.25).unwrap();
+        assert_eq!(quarter.nodes.iter().filter(|place| place.lan.is_some()).count(), 6);
+        assert_eq!(quarter.lans.len(), 2);
+        assert_eq!(quarter.bootstrap()[0], "/ip4/10.77.0.2/tcp/4646");
+    }
+
+    #[test]
+    fn refused_are_networks_that_cannot_be() {
+        for (nodes, nat) in [(0, 0.0), (1, 0.0), (NODES_MAX + 1, 0.0), (24, 1.0), (4, 0.5)] {
+            assert!(matches!(plan(nodes, nat), Err(DockerError::Size)), "{nodes} {nat}");
+        }
+    }
+
+    #[test]
+    fn sides_keep_lans_whole_and_know_each_other_by_routers() {
+        let mut plan = plan(8, 0.5).unwrap();
+        assert!(plan.beyond(0).is_empty(), "no partition");
+        // 4 to 7 are one LAN: the first decides.
+        assert_eq!(plan.side(&[0, 5]), [0]);
+        assert_eq!(plan.side(&[0, 4]), [0, 4, 5, 6, 7]);
+        plan.island = plan.side(&[0, 4]);
+        let told = |index| plan.beyond(index).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(told(0), ["10.77.0.3", "10.77.0.4", "10.77.0.5"]);
+        assert_eq!(told(1), ["10.77.0.2", "10.77.1.2"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker.json");
+        assert!(Plan::read(&path).unwrap().is_none());
+        let mut plan = plan(24, 0.25).unwrap();
+        plan.links.latency = Some("50ms±10".parse().unwrap());
+        plan.write(&path).unwrap();
+        assert_eq!(Plan::read(&path).unwrap().unwrap(), plan);
+        plan.nodes[23].lan = Some(9);
+        plan.write(&path).unwrap();
+        assert!(matches!(Plan::read(&path), Err(DockerError::State { .. })));
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(Plan::read(&path), Err(DockerError::State { .. })));
+    }
+}

@@ -1,0 +1,365 @@
+//! Scenarios as data: what befalls a network, and what it promises nevertheless. `testnet/scenarios/*.toml`.
+//!
+//! A scenario is played on a stage (`stage`), which tells what happened ([`Story`]). Whether promises were kept is for others
+//! to say ([`crate::checker`]). What a stage cannot play is skipped, and has not passed.
+
+mod containers;
+mod in_memory;
+mod play;
+mod processes;
+mod rot;
+mod stage;
+mod story;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::docker::Links;
+use crate::process::Fraction;
+
+pub use containers::container_name;
+pub use play::{PlayError, Played, play};
+pub use stage::{StageError, StageKind, Theatre};
+pub use story::{Account, Deed, Disk, End, Kind, Story};
+
+/// The scenarios of the repository.
+pub const SHIPPED: [(&str, &str); 10] = [
+    ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
+    ("churn", include_str!("../scenarios/churn.toml")),
+    ("flood", include_str!("../scenarios/flood.toml")),
+    ("half-dies", include_str!("../scenarios/half-dies.toml")),
+    ("hanging", include_str!("../scenarios/hanging.toml")),
+    ("lying-holders", include_str!("../scenarios/lying-holders.toml")),
+    ("narrow-links", include_str!("../scenarios/narrow-links.toml")),
+    ("partition-and-heal", include_str!("../scenarios/partition-and-heal.toml")),
+    ("rot", include_str!("../scenarios/rot.toml")),
+    ("slow-links", include_str!("../scenarios/slow-links.toml")),
+];
+/// Bytes of a scenario's file at most.
+pub const SCENARIO_BYTES_MAX: u64 = 64 * 1024;
+/// Bounds of what a scenario asks for: what one machine plays in less than an hour.
+const NODES: std::ops::RangeInclusive<u32> = 6..=200;
+const STEPS_MAX: usize = 100;
+const FILES_MAX: u32 = 200;
+const BYTES_MAX: u64 = 256 << 20;
+const DEADLINE_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+const QUOTA_MIB: std::ops::RangeInclusive<u64> = 10..=1 << 20;
+
+/// What befalls a network, step by step.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// In one sentence.
+    pub about: String,
+    /// Nodes of the network.
+    pub nodes: u32,
+    /// Seconds for each publish and each fetch.
+    pub deadline_s: u64,
+    /// Each node's quota in MiB; none: the program's default.
+    pub quota_mib: Option<u64>,
+    /// What the network promises.
+    pub promises: Promises,
+    /// Who lies.
+    pub adversary: Option<Adversary>,
+    /// What the links are like.
+    #[serde(default, deserialize_with = "links")]
+    pub links: Links,
+    /// What happens, in this order.
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// What the network promises. That no wrong byte is ever handed out, that all ends in time, that no disk tells anything, and
+/// that no node takes more than its quota is promised always.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promises {
+    /// The share of publishes that succeed.
+    #[serde(deserialize_with = "parsed")]
+    pub published: Fraction,
+    /// The share of fetches that bring the file.
+    #[serde(deserialize_with = "parsed")]
+    pub fetched: Fraction,
+}
+
+/// Holders that lie: they acknowledge whatever is stored, and keep nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adversary {
+    /// What they answer when asked for something.
+    pub lie: Lie,
+    /// Which.
+    pub nodes: Vec<u32>,
+}
+
+/// A lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lie {
+    /// Something else.
+    Garbage,
+    /// "I do not have it."
+    Absent,
+    /// Nothing.
+    Silence,
+}
+
+/// Who fetches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// Somebody who was never there.
+    #[default]
+    Stranger,
+    /// Who published, and knows nodes.
+    Publisher,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Step {
+    /// New files are published.
+    Publish {
+        /// How many.
+        files: u32,
+        /// Bytes of each.
+        bytes: u64,
+    },
+    /// Rubbish is published; whether it finds a place is all the same.
+    Fill {
+        /// How many files.
+        files: u32,
+        /// Bytes of each.
+        bytes: u64,
+    },
+    /// Each file is fetched, each by a reader of its own.
+    Fetch {
+        /// By whom.
+        #[serde(default)]
+        by: Who,
+    },
+    /// Nodes die without warning.
+    Kill {
+        /// Which share.
+        #[serde(deserialize_with = "parsed")]
+        fraction: Fraction,
+        /// Chooses which.
+        seed: u64,
+    },
+    /// The first nodes die, which newcomers are told of.
+    KillFirst {
+        /// How many.
+        nodes: u32,
+    },
+    /// Nodes hang.
+    Pause {
+        /// Which share.
+        #[serde(deserialize_with = "parsed")]
+        fraction: Fraction,
+        /// Chooses which.
+        seed: u64,
+    },
+    /// Nodes are cut off from the others.
+    Partition {
+        /// Which share.
+        #[serde(deserialize_with = "parsed")]
+        fraction: Fraction,
+        /// Chooses which.
+        seed: u64,
+    },
+    /// Partition and pauses end.
+    Heal {},
+    /// The dead start again, on their data.
+    Restart {},
+    /// A bit flips in slots of the stores.
+    Rot {
+        /// In which share of all slots.
+        #[serde(deserialize_with = "parsed")]
+        fraction: Fraction,
+        /// Chooses which, and the bit.
+        seed: u64,
+    },
+}
+
+/// Why a text is no scenario.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// It is no TOML, or says something unknown.
+    #[error("{0}")]
+    Toml(#[from] Box<toml::de::Error>),
+    /// A number is out of bounds.
+    #[error("{what} is {given}, and must be {bounds}")]
+    Bounds {
+        /// Which.
+        what: &'static str,
+        /// What it is.
+        given: u64,
+        /// What it may be.
+        bounds: String,
+    },
+    /// Nothing would be shown.
+    #[error("nothing is fetched after it was published")]
+    Empty,
+}
+
+impl FromStr for Scenario {
+    type Err = ScenarioError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let scenario: Self = toml::from_str(text).map_err(Box::new)?;
+        within("nodes", scenario.nodes.into(), (*NODES.start()).into(), (*NODES.end()).into())?;
+        within("deadline_s", scenario.deadline_s, *DEADLINE_S.start(), *DEADLINE_S.end())?;
+        if let Some(quota) = scenario.quota_mib {
+            within("quota_mib", quota, *QUOTA_MIB.start(), *QUOTA_MIB.end())?;
+        }
+        within("the number of steps", scenario.steps.len() as u64, 1, STEPS_MAX as u64)?;
+        for &node in scenario.adversary.iter().flat_map(|adversary| &adversary.nodes) {
+            within("a lying node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
+        }
+        for step in &scenario.steps {
+            match *step {
+                Step::Publish { files, bytes } | Step::Fill { files, bytes } => {
+                    within("files", files.into(), 1, FILES_MAX.into())?;
+                    within("bytes", bytes, 1, BYTES_MAX)?;
+                }
+                Step::KillFirst { nodes } => within("nodes to kill", nodes.into(), 1, u64::from(scenario.nodes) - 1)?,
+                _ => {}
+            }
+        }
+        let published = scenario.steps.iter().position(|step| matches!(step, Step::Publish { .. }));
+        let fetched = scenario.steps.iter().rposition(|step| matches!(step, Step::Fetch { .. }));
+        if published.zip(fetched).is_none_or(|(published, fetched)| fetched < published) {
+            return Err(ScenarioError::Empty);
+        }
+        Ok(scenario)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish { files, bytes } => write!(formatter, "publish {files} files of {bytes} bytes"),
+            Self::Fill { files, bytes } => write!(formatter, "publish {files} files of {bytes} bytes as rubbish"),
+            Self::Fetch { by: Who::Stranger } => formatter.write_str("fetch all, by strangers"),
+            Self::Fetch { by: Who::Publisher } => formatter.write_str("fetch all, by the publisher"),
+            Self::Kill { fraction, seed } => write!(formatter, "kill {fraction} (seed {seed})"),
+            Self::KillFirst { nodes } => write!(formatter, "kill the first {nodes}"),
+            Self::Pause { fraction, seed } => write!(formatter, "pause {fraction} (seed {seed})"),
+            Self::Partition { fraction, seed } => write!(formatter, "cut off {fraction} (seed {seed})"),
+            Self::Heal {} => formatter.write_str("heal"),
+            Self::Restart {} => formatter.write_str("restart the dead"),
+            Self::Rot { fraction, seed } => write!(formatter, "flip a bit in {fraction} of the slots (seed {seed})"),
+        }
+    }
+}
+
+fn within(what: &'static str, given: u64, least: u64, most: u64) -> Result<(), ScenarioError> {
+    if (least..=most).contains(&given) {
+        Ok(())
+    } else {
+        Err(ScenarioError::Bounds { what, given, bounds: format!("{least} to {most}") })
+    }
+}
+
+/// A value that stands in quotes and is read as on the command line.
+fn parsed<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn links<'de, D: Deserializer<'de>>(from: D) -> Result<Links, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        latency: Option<String>,
+        loss: Option<String>,
+        bandwidth: Option<String>,
+    }
+    fn read<T: FromStr<Err: fmt::Display>, E: serde::de::Error>(text: Option<String>) -> Result<Option<T>, E> {
+        text.map(|text| text.parse()).transpose().map_err(E::custom)
+    }
+    let Written { latency, loss, bandwidth } = Written::deserialize(from)?;
+    Ok(Links { latency: read(latency)?, loss: read(loss)?, bandwidth: read(bandwidth)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SHIPPED, Scenario, ScenarioError, Step, Who};
+
+    const GOOD: &str = r#"
+        about = "x"
+        nodes = 12
+        deadline_s = 60
+        [promises]
+        published = "100%"
+        fetched = "0.5"
+        [[step]]
+        do = "publish"
+        files = 1
+        bytes = 1_000
+        [[step]]
+        do = "kill"
+        fraction = "50%"
+        seed = 1
+        [[step]]
+        do = "fetch"
+    "#;
+
+    #[test]
+    fn a_scenario_is_read() {
+        let scenario: Scenario = GOOD.parse().unwrap();
+        assert_eq!(scenario.steps[0], Step::Publish { files: 1, bytes: 1000 });
+        assert_eq!(scenario.steps[2], Step::Fetch { by: Who::Stranger });
+        assert!(scenario.links.are_plain() && scenario.adversary.is_none());
+        assert_eq!(scenario.steps[1].to_string(), "kill 50% (seed 1)");
+    }
+
+    #[test]
+    fn refused_is_what_is_unknown_or_out_of_bounds() {
+        for (from, to) in [
+            ("nodes = 12", "nodes = 5"),
+            ("nodes = 12", "nodes = 201"),
+            ("nodes = 12", "nodes = -1"),
+            ("deadline_s = 60", "deadline_s = 0"),
+            ("deadline_s = 60", "deadline_s = 60\nquota_mib = 1"),
+            ("deadline_s = 60", "deadline_s = 60\nmood = 1"),
+            ("files = 1", "files = 0"),
+            ("files = 1", "files = 201"),
+            ("bytes = 1_000", "bytes = 0"),
+            ("fraction = \"50%\"", "fraction = \"150%\""),
+            ("fraction = \"50%\"", "fraction = 0.5"),
+            ("seed = 1", "seed = 1\nwhy = 1"),
+            ("seed = 1", ""),
+            ("do = \"kill\"", "do = \"tickle\""),
+            ("do = \"fetch\"", "do = \"fetch\"\nby = \"nobody\""),
+            ("do = \"fetch\"", "do = \"fetch\"\nseed = 1"),
+            ("do = \"fetch\"", "do = \"heal\"\nseed = 1"),
+            ("do = \"fetch\"", "do = \"heal\""),
+            ("[promises]", "[links]\nlatency = \"50\"\n[promises]"),
+            ("[promises]", "[links]\ncolour = \"50\"\n[promises]"),
+            ("[promises]", "[adversary]\nlie = \"garbage\"\nnodes = [12]\n[promises]"),
+            ("[promises]", "[adversary]\nlie = \"white\"\nnodes = [1]\n[promises]"),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD, "{from}");
+            assert!(text.parse::<Scenario>().is_err(), "{to}");
+        }
+        let first = GOOD.replacen("do = \"publish\"", "do = \"fill\"", 1);
+        assert!(matches!(first.parse::<Scenario>(), Err(ScenarioError::Empty)));
+    }
+
+    #[test]
+    fn those_that_are_shipped_are_scenarios() {
+        for (name, text) in SHIPPED {
+            let scenario: Scenario = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(scenario.about.ends_with('.'), "{name}");
+        }
+        assert!(SHIPPED.is_sorted_by_key(|(name, _)| *name));
+    }
+}

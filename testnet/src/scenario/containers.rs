@@ -1,0 +1,114 @@
+//! The stage of containers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
+use super::{Account, Disk, End, Scenario, Step, Who};
+use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, UpOptions};
+use crate::process::{Fraction, Transport};
+use crate::search::Canary;
+
+/// Time until the nodes know each other, at most.
+const UP_DEADLINE: Duration = Duration::from_secs(300);
+/// Addresses of a played scenario, other than those of a network that is up all the while.
+const SUBNET: &str = "10.79.0.0/16";
+
+pub(super) struct Stage {
+    net: DockerNet,
+    users: Users,
+    nodes: u32,
+    dir: PathBuf,
+}
+
+/// The name of the network that this process plays on.
+///
+/// # Errors
+/// None that happens: a number is part of a name.
+pub fn container_name() -> Result<Name, NotAName> {
+    format!("run-{}", std::process::id()).parse()
+}
+
+impl Stage {
+    pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
+        let options = UpOptions {
+            dir: theatre.dir.join("net"),
+            name: container_name().map_err(broken)?,
+            subnet: SUBNET.parse().map_err(broken)?,
+            nodes: scenario.nodes,
+            nat: Fraction::new(0.0).map_err(broken)?,
+            links: scenario.links,
+            transport: Transport::Tcp,
+            quota: scenario.quota_mib.map(|mib| format!("{mib}M")),
+            bin_dir: theatre.bin_dir.clone(),
+            deadline: UP_DEADLINE,
+        };
+        let net = DockerNet::up(options).await.map_err(|error| match error {
+            error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
+            error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => {
+                StageError::Lacks(error.to_string())
+            }
+            error => broken(error),
+        })?;
+        let users = Users::new(theatre, net.bootstrap_file())?;
+        Ok(Self { net, users, nodes: scenario.nodes, dir: theatre.dir.clone() })
+    }
+
+    pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
+        self.users.publish(file, deadline).await
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        link: &str,
+        file: &Path,
+        by: Who,
+        deadline: Duration,
+    ) -> Result<End, StageError> {
+        self.users.fetch(link, file, by, deadline).await
+    }
+
+    pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
+        let done = match *step {
+            Step::Kill { fraction, seed } => self.net.kill(&chosen(self.nodes, fraction, seed)).await,
+            Step::KillFirst { nodes } => self.net.kill(&(0..nodes).collect::<Vec<_>>()).await,
+            Step::Pause { fraction, seed } => self.net.pause(&chosen(self.nodes, fraction, seed)).await,
+            Step::Partition { fraction, seed } => self.net.partition(&chosen(self.nodes, fraction, seed)).await,
+            Step::Heal {} => self.net.heal().await,
+            Step::Restart {} => self.net.restart(UP_DEADLINE).await,
+            Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } | Step::Rot { .. } => return Ok(()),
+        };
+        match done {
+            Ok(_) => Ok(()),
+            Err(error @ DockerError::Missing { .. }) => {
+                // Nothing was shown, and nothing may be left.
+                Err(StageError::Lacks(error.to_string()))
+            }
+            Err(error) => Err(broken(error)),
+        }
+    }
+
+    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
+        let conditions = self.net.conditions().await.map_err(broken)?;
+        let running = (0..self.nodes).zip(conditions).filter(|(_, one)| *one == Condition::Running);
+        let running: Vec<u32> = running.map(|(index, _)| index).collect();
+        Ok(self.net.statuses(&running).await.iter().flatten().filter_map(account).collect())
+    }
+
+    pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
+        let mut disks = Vec::new();
+        for index in 0..self.nodes {
+            let copy = self.dir.join("disk");
+            disks.push(match self.net.copy_data(index, &copy).await {
+                Ok(()) => searched(index, &copy, canaries),
+                Err(error) => Disk { node: index, found: Err(error.to_string()) },
+            });
+            let _copied = std::fs::remove_dir_all(&copy);
+        }
+        Ok(disks)
+    }
+
+    pub(super) async fn close(self) -> Result<(), StageError> {
+        self.net.down().await.map(|_| ()).map_err(broken)
+    }
+}

@@ -1,0 +1,146 @@
+//! The stage in one process, where some of the nodes may lie.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use palimpsest_client::{Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_node::config::Stand;
+use palimpsest_node::role::holder::Service;
+use palimpsest_proto::message::{Answer, Ask, Refusal};
+use palimpsest_proto::params::SHARD_BYTES;
+
+use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::{Account, Disk, End, Lie, Scenario, Step, Who, rot};
+use crate::memory::{Network, NetworkOptions};
+use crate::search::Canary;
+
+pub(super) struct Stage {
+    network: Network,
+    nodes: u32,
+    strangers: usize,
+}
+
+/// A holder that acknowledges what it is given, keeps nothing, and lies when it is asked.
+struct Liar(Lie);
+
+impl Service for Liar {
+    fn answer(&self, ask: Ask) -> BoxFuture<'_, Option<Answer>> {
+        let answer = match (ask, self.0) {
+            (Ask::Store { shard, .. }, _) => Some(Answer::Stored { locator: shard.locator() }),
+            (Ask::PutRecord { address, .. }, _) => Some(Answer::RecordStored { address }),
+            (_, Lie::Silence) => None,
+            (_, Lie::Absent) => Some(Answer::Refused(Refusal::Absent)),
+            (Ask::Fetch { .. }, Lie::Garbage) => Some(Answer::Shard(Bytes::from(vec![7; SHARD_BYTES]))),
+            (_, Lie::Garbage) => Some(Answer::Record(Bytes::from_static(b"no descriptor"))),
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+impl Stage {
+    pub(super) async fn open(scenario: &Scenario, _theatre: &Theatre) -> Result<Self, StageError> {
+        let mut options = NetworkOptions::honest(scenario.nodes as usize);
+        if let Some(mib) = scenario.quota_mib {
+            options.quota_bytes = mib << 20;
+        }
+        if let Some(adversary) = scenario.adversary.clone() {
+            options.service = Box::new(move |index| {
+                let lies = adversary.nodes.iter().any(|&node| node as usize == index);
+                lies.then(|| Stand(Arc::new(Liar(adversary.lie))))
+            });
+        }
+        let network = Network::start(options).await.map_err(broken)?;
+        Ok(Self { network, nodes: scenario.nodes, strangers: 0 })
+    }
+
+    pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
+        let progress = Progress::new();
+        let work = async {
+            let client = self.network.client("publisher").await?;
+            let source = Source::Path(file.to_owned());
+            let published = client.publish(source, PublishOptions::default(), &progress).await;
+            client.close().await?;
+            published
+        };
+        Ok(match tokio::time::timeout(deadline, work).await {
+            Err(_) => (None, End::TimedOut),
+            Ok(Err(error)) => (None, failed(&error)),
+            Ok(Ok(published)) => (Some(published.link), End::Good),
+        })
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        link: &str,
+        file: &Path,
+        by: Who,
+        deadline: Duration,
+    ) -> Result<End, StageError> {
+        let link = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
+        let name = match by {
+            Who::Publisher => "publisher".to_owned(),
+            Who::Stranger => {
+                self.strangers += 1;
+                format!("stranger-{}", self.strangers)
+            }
+        };
+        let (mut sink, progress) = (Vec::new(), Progress::new());
+        let work = async {
+            let client = self.network.client(&name).await?;
+            let fetched = client.fetch(&link, FetchOptions::default(), &mut sink, &progress).await;
+            client.close().await?;
+            fetched
+        };
+        let ended = tokio::time::timeout(deadline, work).await;
+        Ok(match ended {
+            Err(_) => End::TimedOut,
+            Ok(Err(error)) => failed(&error),
+            Ok(Ok(_)) if sink == std::fs::read(file).map_err(broken)? => End::Good,
+            Ok(Ok(_)) => End::WrongBytes,
+        })
+    }
+
+    pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
+        let killed = match *step {
+            Step::Kill { fraction, seed } => chosen(self.nodes, fraction, seed),
+            Step::KillFirst { nodes } => (0..nodes).collect(),
+            Step::Restart {} => {
+                let dead = (0..self.nodes as usize).filter(|&index| self.network.node(index).is_none());
+                for index in dead.collect::<Vec<_>>() {
+                    self.network.restart(index).await.map_err(broken)?;
+                }
+                return self.network.meet().await.map_err(broken);
+            }
+            Step::Rot { fraction, seed } => {
+                let folders = (0..self.nodes as usize).map(|index| self.network.node_dir(index));
+                return rot::flip(folders, fraction, seed).map_err(broken);
+            }
+            Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } => return Ok(()),
+            Step::Pause { .. } | Step::Partition { .. } | Step::Heal {} => return Ok(()),
+        };
+        for index in killed {
+            self.network.kill(index as usize).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
+        Ok(self.network.running().filter_map(|node| account(&node.status())).collect())
+    }
+
+    pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
+        Ok((0..self.nodes).map(|index| searched(index, &self.network.node_dir(index as usize), canaries)).collect())
+    }
+
+    pub(super) async fn close(self) -> Result<(), StageError> {
+        self.network.shutdown().await;
+        Ok(())
+    }
+}
+
+fn failed(error: &Error) -> End {
+    End::Failed(error.to_string())
+}

@@ -1,0 +1,107 @@
+//! Plays a scenario step by step, and writes down what happened.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::stage::{Stage, StageError, broken};
+use super::{Deed, Kind, Scenario, StageKind, Step, Story, Theatre};
+use crate::sample;
+use crate::search::Canary;
+
+/// Bytes of a file's beginning, and of its middle, that are looked for on disks.
+const CANARY_BYTES: usize = 32;
+
+/// Why there is no story.
+pub type PlayError = StageError;
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub enum Played {
+    /// It was played to its end.
+    Story(Story),
+    /// It was not, for this reason.
+    Skipped(String),
+}
+
+/// A file, and its link once it is published.
+struct File {
+    path: PathBuf,
+    link: String,
+}
+
+/// Plays a scenario; `tell` hears of each step before it is taken.
+///
+/// # Errors
+/// The stage broke. What it had started is ended as far as that goes.
+pub async fn play(
+    scenario: &Scenario,
+    kind: StageKind,
+    theatre: &Theatre,
+    tell: impl Fn(usize, &Step),
+) -> Result<Played, PlayError> {
+    let mut stage = match Stage::open(kind, scenario, theatre).await {
+        Ok(stage) => stage,
+        Err(StageError::Lacks(what)) => return Ok(Played::Skipped(what)),
+        Err(error) => return Err(error),
+    };
+    let story = perform(scenario, &mut stage, theatre, tell).await;
+    let closed = stage.close().await;
+    match story {
+        Ok(story) => closed.map(|()| Played::Story(story)),
+        Err(StageError::Lacks(what)) => closed.map(|()| Played::Skipped(what)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn perform(
+    scenario: &Scenario,
+    stage: &mut Stage,
+    theatre: &Theatre,
+    tell: impl Fn(usize, &Step),
+) -> Result<Story, StageError> {
+    let deadline = Duration::from_secs(scenario.deadline_s);
+    let (mut story, mut files, mut canaries, mut seed) = (Story::default(), Vec::new(), Vec::new(), 0);
+    for (step, what) in scenario.steps.iter().enumerate() {
+        tell(step, what);
+        match *what {
+            Step::Publish { files: count, bytes } | Step::Fill { files: count, bytes } => {
+                for _ in 0..count {
+                    seed += 1;
+                    let path = theatre.dir.join(format!("file-{seed}"));
+                    sample::write(&path, bytes, seed).map_err(broken)?;
+                    let since = Instant::now();
+                    let (link, end) = stage.publish(&path, deadline).await?;
+                    let took = since.elapsed();
+                    if matches!(what, Step::Publish { .. }) {
+                        story.deeds.push(Deed { step, kind: Kind::Publish, took, end });
+                        canaries.extend(pieces(&path, bytes)?);
+                        canaries.extend(link.iter().flat_map(|link| Canary::link(link)));
+                        files.extend(link.map(|link| File { path, link }));
+                    }
+                }
+            }
+            Step::Fetch { by } => {
+                for File { path, link } in &files {
+                    let since = Instant::now();
+                    let end = stage.fetch(link, path, by, deadline).await?;
+                    story.deeds.push(Deed { step, kind: Kind::Fetch, took: since.elapsed(), end });
+                }
+            }
+            _ => stage.befall(what).await?,
+        }
+    }
+    story.accounts = stage.accounts().await?;
+    story.disks = stage.disks(&canaries).await?;
+    Ok(story)
+}
+
+/// Pieces of a file that are found nowhere by chance; none of a file that is too short for them.
+fn pieces(path: &std::path::Path, bytes: u64) -> Result<Vec<Canary>, StageError> {
+    if bytes < 2 * CANARY_BYTES as u64 {
+        return Ok(Vec::new());
+    }
+    [0, bytes / 2]
+        .iter()
+        .map(|&from| Ok(Canary::bytes("content", &sample::part(path, from, CANARY_BYTES).map_err(broken)?)))
+        .collect()
+}

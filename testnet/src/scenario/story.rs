@@ -1,0 +1,67 @@
+//! What happened, as plain data: for the oracles, which know nothing else.
+
+use std::time::Duration;
+
+/// All that is known at the end.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// What was published and fetched, in order.
+    pub deeds: Vec<Deed>,
+    /// What nodes say of their space, of those that answer at the end.
+    pub accounts: Vec<Account>,
+    /// What was found on disks.
+    pub disks: Vec<Disk>,
+}
+
+/// A publish or a fetch.
+#[derive(Debug, Clone)]
+pub struct Deed {
+    /// Which step it belongs to, from 0.
+    pub step: usize,
+    /// What.
+    pub kind: Kind,
+    /// From its beginning to its end.
+    pub took: Duration,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file was published.
+    Publish,
+    /// A file was fetched.
+    Fetch,
+}
+
+/// How a deed ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// As it should: what was fetched is what was published.
+    Good,
+    /// Something was handed out, and it is something else.
+    WrongBytes,
+    /// It said that it failed, and why.
+    Failed(String),
+    /// Nothing came before the deadline.
+    TimedOut,
+}
+
+/// What a node says of its space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// Bytes that it uses.
+    pub used: u64,
+    /// Bytes that it may use.
+    pub quota: u64,
+}
+
+/// What a search of one node's disk found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The node.
+    pub node: u32,
+    /// Files that should tell nothing and do, or why they could not be searched.
+    pub found: Result<Vec<String>, String>,
+}

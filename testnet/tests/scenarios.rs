@@ -1,0 +1,66 @@
+//! Scenarios played to their end: what is kept is called kept, and what is broken broken.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
+use palimpsest_testnet::checker::{is_kept, judge};
+use palimpsest_testnet::scenario::{End, Kind, Played, Scenario, StageKind, Story, Theatre, play};
+
+const KILLED: &str = r#"
+about = "A quarter of the nodes dies."
+nodes = 12
+deadline_s = 120
+promises = { published = "100%", fetched = "100%" }
+[[step]]
+do = "publish"
+files = 1
+bytes = 300_000
+[[step]]
+do = "kill"
+fraction = "25%"
+seed = 1
+[[step]]
+do = "fetch"
+[[step]]
+do = "fetch"
+by = "publisher"
+"#;
+
+/// Plays it in memory; the scenario and what happened.
+async fn played(text: &str) -> (Scenario, Story) {
+    let scenario: Scenario = text.parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None };
+    match play(&scenario, StageKind::Memory, &theatre, |_, _| {}).await.unwrap() {
+        Played::Story(story) => (scenario, story),
+        Played::Skipped(why) => panic!("{why}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_keeps_its_promises_is_said_to() {
+    let (scenario, story) = played(KILLED).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    assert!(verdicts.iter().all(|verdict| verdict.kept == Some(true)), "all was there to be judged: {verdicts:?}");
+    assert_eq!(story.deeds.iter().filter(|deed| deed.kind == Kind::Fetch).count(), 2);
+    assert_eq!((story.accounts.len(), story.disks.len()), (9, 12));
+}
+
+/// Holders that keep nothing cannot give anything back: the publisher, who tries a sample, finds out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_of_liars_is_found_out() {
+    let nodes: Vec<String> = (0..12).map(|index| index.to_string()).collect();
+    let adversary = format!("adversary = {{ lie = \"absent\", nodes = [{}] }}\n[[step]]", nodes.join(","));
+    let (scenario, story) = played(&KILLED.replacen("[[step]]", &adversary, 1)).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(!is_kept(&verdicts), "{verdicts:?}");
+    assert!(story.deeds.iter().all(|deed| deed.end != End::Good && deed.end != End::WrongBytes), "{:?}", story.deeds);
+}
+
+#[tokio::test]
+async fn what_a_stage_cannot_play_is_skipped() {
+    let scenario: Scenario = KILLED.replacen("do = \"kill\"", "do = \"partition\"", 1).parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None };
+    let outcome = play(&scenario, StageKind::Memory, &theatre, |_, _| {}).await.unwrap();
+    assert!(matches!(outcome, Played::Skipped(why) if why.contains("containers")));
+}
