@@ -9,12 +9,14 @@ use palimpsest_node::work::UpkeepConfig;
 use palimpsest_proto::coding::{Geometry, encode};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::params::{PROOF_BYTES, SHARD_BYTES};
+use palimpsest_proto::params::{PACK_BYTES_MAX, PROOF_BYTES, SHARD_BYTES};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A file that is a full stripe and a shorter one, and that of its manifest.
+const THREE_STRIPES: usize = PACK_BYTES_MAX + (300 << 10);
 /// How often it is looked whether a network has healed: what is on disks is no event to await.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -66,7 +68,7 @@ async fn keep(client: &Client, link: &Capability) -> Kept {
 async fn with_half_of_the_nodes_dead_wardens_put_everything_back() {
     let mut network = network(24, Some(hasty())).await;
     let publisher = network.client("publisher").await.unwrap();
-    let file = content(60, 3 << 20);
+    let file = content(60, THREE_STRIPES);
     let link = publish(&publisher, &file).await.unwrap().link;
     publisher.close().await.unwrap();
     let (all, stripes) = (held(&network), stripes(&network).await);
@@ -104,7 +106,7 @@ async fn holders_that_claim_what_they_lack_do_not_keep_wardens_from_repairing() 
     let mut seed = 65;
     let (file, link, all, stripes) = loop {
         let (held_before, known) = (held(&network), addresses(&network));
-        let file = content(seed, 3 << 20);
+        let file = content(seed, THREE_STRIPES);
         let link = publish(&publisher, &file).await.unwrap().link;
         let new: Vec<Stripe> = stripes(&network).await.into_iter().filter(|stripe| stripe.is_news_to(&known)).collect();
         if new.len() == 3 && new.iter().all(|stripe| stripe.addresses.is_subset(&addresses(&network))) {
@@ -127,7 +129,7 @@ async fn holders_that_claim_what_they_lack_do_not_keep_wardens_from_repairing() 
 async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
     let mut network = network(12, None).await;
     let client = network.client("user").await.unwrap();
-    let file = content(61, 3 << 20);
+    let file = content(61, THREE_STRIPES);
     let link = publish(&client, &file).await.unwrap().link;
     let capability: Capability = link.parse().unwrap();
     let all = held(&network);
@@ -169,7 +171,7 @@ async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
 async fn with_a_repair_link_one_keeps_and_cannot_read() {
     let mut network = network(12, None).await;
     let owner = network.client("owner").await.unwrap();
-    let file = content(62, 3 << 20);
+    let file = content(62, THREE_STRIPES);
     let link: Capability = publish(&owner, &file).await.unwrap().link.parse().unwrap();
     let progress = Progress::new();
     let repair = owner.repair_link(&link, PublishOptions::default(), &progress).await.unwrap();
@@ -199,7 +201,7 @@ async fn with_a_repair_link_one_keeps_and_cannot_read() {
 async fn a_node_that_drains_leaves_nothing_behind() {
     let mut network = network(24, Some(hasty())).await;
     let client = network.client("user").await.unwrap();
-    let file = content(63, 3 << 20);
+    let file = content(63, THREE_STRIPES);
     let link = publish(&client, &file).await.unwrap().link;
     let all = held(&network);
     // The one that has most: placement is a matter of ids, and a given node may have nothing.
@@ -245,7 +247,7 @@ async fn a_node_that_nobody_relieves_is_never_drained() {
 async fn a_node_that_joins_takes_its_part_over() {
     let mut network = network(24, Some(hasty())).await;
     let client = network.client("user").await.unwrap();
-    let file = content(64, 6 << 20);
+    let file = content(64, THREE_STRIPES);
     let link = publish(&client, &file).await.unwrap().link;
     let all = held(&network);
     // Who was there when a node first looked is no newcomer to it.

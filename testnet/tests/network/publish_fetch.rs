@@ -4,6 +4,7 @@
 use super::common::{content, fetch, fetch_range, newcomer, publish};
 use bytes::Bytes;
 use palimpsest_client::{Error, Kind, StripeName};
+use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,9 +52,9 @@ async fn a_range_is_exactly_that_part_and_costs_little_more() {
         let (got, fetched) = fetch_range(&client, &link, Some(range.clone())).await.unwrap();
         assert_eq!(got, &file[range.start as usize..range.end as usize], "{range:?}");
         assert_eq!(fetched.file_size, 10 << 20);
-        let stripes = (range.end - range.start) / 2_096_640 + 2;
+        let stripes = (range.end - range.start) / PACK_BYTES_MAX as u64 + 2;
         // And the root's two.
-        assert!(fetched.shards_got <= stripes * 32 + 2, "{range:?}: {fetched:?}");
+        assert!(fetched.shards_got <= stripes * DATA_SHARDS_MAX as u64 + 2, "{range:?}: {fetched:?}");
     }
     let outside = fetch_range(&client, &link, Some(10 << 20..11 << 20)).await.unwrap_err();
     assert_eq!(outside.kind(), Kind::Usage);
@@ -102,7 +103,7 @@ async fn what_was_never_published_is_absent_and_the_witnesses_are_counted() {
 async fn with_too_few_shards_left_it_says_how_many() {
     let mut network = Network::start(NetworkOptions::honest(14)).await.unwrap();
     let client = network.client("user").await.unwrap();
-    let file = content(11, 3 << 20);
+    let file = content(11, PACK_BYTES_MAX + (300 << 10));
     let link = publish(&client, &file).await.unwrap().link;
     // Empty disks under the same names: the records and shards of 11 of 14 nodes are gone, the nodes are not. The three that
     // have least keep theirs: less than a quarter, whatever the placement, and so too little of one of the stripes at least.
