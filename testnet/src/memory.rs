@@ -216,8 +216,13 @@ impl Network {
 
     /// A client with the data folder of that name, kept from one call to the next.
     pub async fn client(&self, name: &str) -> Result<Client, Error> {
+        self.client_at(self.dir.path().join(name)).await
+    }
+
+    /// A client with that data folder, which may come from elsewhere.
+    pub async fn client_at(&self, data_dir: PathBuf) -> Result<Client, Error> {
         Client::start(ClientOptions {
-            data_dir: self.dir.path().join(name),
+            data_dir,
             bootstrap: self.bootstrap(),
             transport: Transport::Memory,
             connect_deadline: CONNECT_DEADLINE,

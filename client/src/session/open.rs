@@ -16,11 +16,11 @@ use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::secret::Secret;
 use palimpsest_proto::select::{GuardList, NodeTable, Outcomes};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 /// Nodes that a table must hold before paths are built on it: guard, middle, holder, back, and one to choose.
@@ -154,18 +154,37 @@ impl Session {
     }
 
     async fn enter(&mut self, tried: &mut Vec<String>) -> bool {
+        let mut met = BTreeMap::new();
         loop {
             let cached = self.table_len() >= TABLE_NODES_MIN;
             if cached && self.find_guard(tried).await {
                 return true;
             }
-            if !self.meet_bootstrap(tried).await {
+            let before = std::mem::take(&mut *self.table_mut());
+            let entered = self.meet_bootstrap(tried, &mut met).await;
+            self.restore(&before);
+            if !entered {
                 return false;
             }
             if cached || self.table_len() < TABLE_NODES_MIN {
                 // Guards that are down, or a network that is still coming together; the caller's deadline bounds the wait.
                 tokio::time::sleep(ENTER_PAUSE).await;
             }
+        }
+    }
+
+    fn table_mut(&self) -> RwLockWriteGuard<'_, NodeTable> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts back what was known before the bootstrap nodes were asked, unless they know nobody of the sample of guards, of whom
+    /// nobody answers: then that was another network, or one that is gone, and its guards would be tried for ever.
+    fn restore(&self, before: &NodeTable) {
+        let mut table = self.table_mut();
+        let guards = lock(&self.guards);
+        if table.is_empty() || guards.any_in(&table) || !guards.any_in(before) {
+            let now = moment();
+            before.iter().for_each(|(_, entry)| _ = table.insert(entry.signed().clone(), now));
         }
     }
 
@@ -235,22 +254,27 @@ impl Session {
     }
 
     /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes found by a walk
-    /// of the overlay. Who does not answer is waited for no longer than the others take.
-    async fn meet_bootstrap(&self, tried: &mut Vec<String>) -> bool {
+    /// of the overlay. Who does not answer is waited for no longer than the others take. `known` remembers who was found at
+    /// which address: there is no second connection to it.
+    async fn meet_bootstrap(&self, tried: &mut Vec<String>, known: &mut BTreeMap<String, NodeId>) -> bool {
         let addresses: Vec<&String> = self.bootstrap.iter().filter(|text| !tried.contains(text)).collect();
         tried.extend(addresses.into_iter().cloned());
         let mut meetings: FuturesUnordered<_> = self
             .bootstrap
             .iter()
-            .filter_map(|text| text.parse::<Multiaddr>().ok())
-            .map(|address| async move {
-                let peer = self.net.connect(None, vec![address], SYNC_DEADLINE).await.ok()?;
-                self.sync_whole(peer).await.then_some(())
+            .filter_map(|text| Some((text, text.parse::<Multiaddr>().ok()?, known.get(text).copied())))
+            .map(|(text, address, id)| async move {
+                let peer = self.net.connect(id, vec![address], SYNC_DEADLINE).await.ok()?;
+                self.sync_whole(peer).await.then_some((text, peer))
             })
             .collect();
+        let mut found = Vec::new();
         let met = loop {
             match meetings.next().await {
-                Some(Some(_)) => break true,
+                Some(Some(one)) => {
+                    found.push(one);
+                    break true;
+                }
                 Some(None) => {}
                 None => break false,
             }
@@ -258,9 +282,11 @@ impl Session {
         if met {
             // The others have this long to add to it.
             let _ = tokio::time::timeout(CROSS_CHECK, async {
-                while meetings.next().await.is_some() {}
-                let found = self.net.walk(CROSS_CHECK).await.unwrap_or_default();
-                for (id, addresses) in found.into_iter().take(CROSS_CHECKED) {
+                while let Some(met) = meetings.next().await {
+                    found.extend(met);
+                }
+                let walked = self.net.walk(CROSS_CHECK).await.unwrap_or_default();
+                for (id, addresses) in walked.into_iter().take(CROSS_CHECKED) {
                     if self.net.connect(Some(id), addresses, CROSS_CHECK).await.is_ok() {
                         // One that does not answer is simply not compared with.
                         self.sync_whole(id).await;
@@ -269,6 +295,7 @@ impl Session {
             })
             .await;
         }
+        known.extend(found.into_iter().map(|(text, peer)| (text.clone(), peer)));
         met
     }
 

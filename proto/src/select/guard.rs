@@ -91,6 +91,12 @@ impl GuardList {
             .map(|guard| guard.id)
     }
 
+    /// Whether any of the sample is in the table: if a network that answers knows none of them, it is another one, or all of
+    /// them have left.
+    pub fn any_in(&self, table: &NodeTable) -> bool {
+        self.guards.iter().any(|guard| is_relay(table, &guard.id))
+    }
+
     /// The guard answered. Returns whether that is news to keep on disk: it is confirmed now, and goes before all that
     /// are not.
     pub fn reached(&mut self, id: &NodeId) -> bool {
@@ -243,7 +249,9 @@ mod tests {
     fn a_sample_of_the_vanished_is_renewed_within_its_bound() {
         let (_, mut guards) = sampled(200);
         let others = network(400).split_off(200);
+        assert!(!guards.any_in(&table_of(&others)));
         assert!(guards.refill(&mut StdRng::seed_from_u64(6), &table_of(&others), None, WALL.plus(1)));
+        assert!(guards.any_in(&table_of(&others)));
         assert_eq!(guards.len(), SAMPLE_MAX);
         assert!(guards.choose(&table_of(&others), moment(0), &[]).is_some());
     }

@@ -91,3 +91,21 @@ async fn a_guard_that_dies_is_replaced() {
     }
     network.shutdown().await;
 }
+
+/// Its table and its guards are of a network that is gone, as after a second `pal-testnet up`: nobody of its guards is known here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_another_network_enters_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Network::start(NetworkOptions::honest(14)).await.unwrap();
+    other.client_at(folder.path().to_owned()).await.unwrap().close().await.unwrap();
+    other.shutdown().await;
+
+    let network = Network::start(NetworkOptions::honest(8)).await.unwrap();
+    let client = network.client_at(folder.path().to_owned()).await.unwrap();
+    let file = content(42, 100_000);
+    let link = publish(&client, &file).await.unwrap().link;
+    client.close().await.unwrap();
+    let again = network.client_at(folder.path().to_owned()).await.unwrap();
+    assert!(fetch(&again, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}
