@@ -12,10 +12,10 @@ use palimpsest_testnet::memory::Network;
 use super::report::{Report, Target};
 use super::{Args, Failure, MINUTE, note, publish, scaled, spread};
 
-/// An hour of upkeep in two minutes.
+/// Two hours of upkeep in four minutes.
 const FASTER: u32 = 30;
-/// One period of audits, two of records.
-const WATCHED: Duration = Duration::from_secs(120);
+/// Two periods of audits and one of records, and a little more: each node begins its rounds at its own time.
+const WATCHED: Duration = Duration::from_secs(250);
 /// Until what publishing brought about has ended: the second keeper of a record looks at it after 23 s.
 const SETTLING: Duration = Duration::from_secs(30);
 /// Bytes per second and node, for each 1,000 shards that it holds.
