@@ -1,10 +1,10 @@
 //! The stage of containers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
-use super::{Account, Disk, End, Scenario, Step, Who};
+use super::{Account, Disk, Scenario, Step};
 use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, UpOptions};
 use crate::process::{Fraction, Transport};
 use crate::search::Canary;
@@ -16,7 +16,7 @@ const SUBNET: &str = "10.79.0.0/16";
 
 pub(super) struct Stage {
     net: DockerNet,
-    users: Users,
+    pub(super) users: Users,
     nodes: u32,
     dir: PathBuf,
 }
@@ -52,20 +52,6 @@ impl Stage {
         })?;
         let users = Users::new(theatre, net.bootstrap_file())?;
         Ok(Self { net, users, nodes: scenario.nodes, dir: theatre.dir.clone() })
-    }
-
-    pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
-        self.users.publish(file, deadline).await
-    }
-
-    pub(super) async fn fetch(
-        &mut self,
-        link: &str,
-        file: &Path,
-        by: Who,
-        deadline: Duration,
-    ) -> Result<End, StageError> {
-        self.users.fetch(link, file, by, deadline).await
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {

@@ -1,10 +1,9 @@
 //! The stage of programs on loopback.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
-use super::{Account, Disk, End, Scenario, Step, Who, rot};
+use super::{Account, Disk, Scenario, Step, rot};
 use crate::process::{Blow, Testnet, Transport, UpOptions, find_program};
 use crate::search::Canary;
 
@@ -15,7 +14,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 pub(super) struct Stage {
     net: Testnet,
-    users: Users,
+    pub(super) users: Users,
     nodes: u32,
 }
 
@@ -32,20 +31,6 @@ impl Stage {
         let net = Testnet::up(options).await.map_err(broken)?;
         let users = Users::new(theatre, net.bootstrap_file())?;
         Ok(Self { net, users, nodes: scenario.nodes })
-    }
-
-    pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
-        self.users.publish(file, deadline).await
-    }
-
-    pub(super) async fn fetch(
-        &mut self,
-        link: &str,
-        file: &Path,
-        by: Who,
-        deadline: Duration,
-    ) -> Result<End, StageError> {
-        self.users.fetch(link, file, by, deadline).await
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {

@@ -94,7 +94,12 @@ impl Stage {
         file: &Path,
         deadline: Duration,
     ) -> Result<(Option<String>, End), StageError> {
-        on!(self, stage => stage.publish(file, deadline).await)
+        match self {
+            Self::Memory(stage) => stage.publish(file, deadline).await,
+            Self::Processes(processes::Stage { users, .. }) | Self::Docker(containers::Stage { users, .. }) => {
+                users.publish(file, deadline).await
+            }
+        }
     }
 
     /// Fetches what a link stands for, and compares it with the file.
@@ -105,7 +110,12 @@ impl Stage {
         by: Who,
         deadline: Duration,
     ) -> Result<End, StageError> {
-        on!(self, stage => stage.fetch(link, file, by, deadline).await)
+        match self {
+            Self::Memory(stage) => stage.fetch(link, file, by, deadline).await,
+            Self::Processes(processes::Stage { users, .. }) | Self::Docker(containers::Stage { users, .. }) => {
+                users.fetch(link, file, by, deadline).await
+            }
+        }
     }
 
     /// Lets something happen to the nodes.
