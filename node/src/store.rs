@@ -211,6 +211,7 @@ impl Store {
             index_changes: 0,
             clock: LeaseClock::new(config.clock, config.uptime, notes::kept_time(&config.dir)),
             keep_time_at: Timestamp(0),
+            disk_told: false,
             dir: config.dir,
             lock,
         };

@@ -70,6 +70,8 @@ pub(super) struct Writer {
     pub(super) clock: LeaseClock,
     /// When the store's time is to be kept again.
     pub(super) keep_time_at: Timestamp,
+    /// Whether the log says already that the disk is full or read-only.
+    pub(super) disk_told: bool,
     pub(super) dir: PathBuf,
     /// Dropped last.
     pub(super) lock: Lock,

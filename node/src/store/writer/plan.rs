@@ -141,12 +141,25 @@ impl Writer {
         } else {
             Err(StoreError::QuotaReached)
         };
+        self.tell_disk(&added);
         if matches!(added, Err(StoreError::QuotaReached | StoreError::DiskFull)) {
             self.evict(&batch.needed, kind);
         }
         match self.slots[kind as usize].first_free() {
             Some(slot) => Ok(slot),
             None => Err(added.err().unwrap_or(StoreError::QuotaReached)),
+        }
+    }
+
+    /// Says once in the log that the disk, and not the quota, keeps the store from growing; again only after it has grown.
+    fn tell_disk(&mut self, added: &Result<(), StoreError>) {
+        match added {
+            Ok(()) => self.disk_told = false,
+            Err(error @ (StoreError::DiskFull | StoreError::ReadOnly)) if !self.disk_told => {
+                tracing::warn!(%error, "the store cannot grow to its quota");
+                self.disk_told = true;
+            }
+            Err(_) => {}
         }
     }
 
