@@ -1,107 +1,116 @@
-//! Reading a header: everything that we ask of `sphinx-packet`, and the only file outside of tests that names it.
+//! Reading a header: what a hop does (the Sphinx paper, Danezis & Goldberg, 2009, §3.6, in its names).
+//!
+//! ```text
+//! s     = key · α      zero: everybody has it, dropped
+//! γ     is the MAC of β, or the header is not authentic under this key
+//! β‖0^60 ^ ρ = 01 ‖ 00 01 04 ‖ n 32 ‖ delay 8 ‖ γ' 16 ‖ β' 300      pass on α' ‖ γ' ‖ β' to n, α' = h_b · α
+//!            = 02 ‖ 00 01 04 ‖ 0^32 ‖ I 16 ‖ random                 it is for us
+//! ```
+//!
+//! Nothing of β is looked at before its MAC was found right, and the replay filter is asked (`ring`) before α is blinded.
 
 use super::Dropped;
-use super::body::{SEED_BYTES, Seed};
+use super::body::Seed;
+use super::curve::{Factors, Point};
+use super::format::{ALPHA_BYTES, BETA_BYTES, FLAG_LAST, FLAG_RELAY, Keys, MAC_BYTES, STEP_BYTES, VERSION, lay, xor};
 use super::reply::Identifier;
 use crate::ids::NodeId;
-use crate::params::{DELAY_MS_MAX, HEADER_BYTES, HOPS_MAX};
-use sphinx_packet::SphinxPacket;
-use sphinx_packet::constants::{
-    EXPANDED_SHARED_SECRET_HKDF_INFO, IDENTIFIER_LENGTH, MAX_PATH_LENGTH, PAYLOAD_KEY_SEED_SIZE,
-};
-use sphinx_packet::header::shared_secret::ExpandedSharedSecret;
-use sphinx_packet::header::{HEADER_SIZE, SphinxHeader};
-use sphinx_packet::packet::ProcessedPacketData;
-use sphinx_packet::payload::Payload;
-use sphinx_packet::version::SINGLE_SEED_SURB_VERSION;
-use std::sync::LazyLock;
+use crate::params::{DELAY_MS_MAX, HEADER_BYTES};
 use std::time::Duration;
-use x25519_dalek::StaticSecret;
 
-const _: () = assert!(HEADER_BYTES == HEADER_SIZE && HOPS_MAX == MAX_PATH_LENGTH);
-const _: () = assert!(SEED_BYTES == PAYLOAD_KEY_SEED_SIZE && IDENTIFIER_LENGTH == 16);
-
-/// What tells the expansion of a shared secret from other uses of HKDF.
-pub(super) const HKDF_INFO: &[u8] = EXPANDED_SHARED_SECRET_HKDF_INFO;
-
-/// What the zero secret expands to. Every node gets it from a public key of small order, so what is sealed with it is
-/// sealed for nobody. The crate does not show the secret itself, but equal expansions are equal secrets.
-static ZERO: LazyLock<ExpandedSharedSecret> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "any bytes of this length are a header")]
-    let header = SphinxHeader::from_bytes(&[0; HEADER_BYTES]).expect("a header's length");
-    // With a public key of small order any secret will do.
-    header.compute_expanded_shared_secret(&StaticSecret::from([1; 32]))
-});
+#[cfg(test)]
+mod tests;
 
 /// A header that came in; nothing of it is checked.
-pub(super) struct Header(SphinxHeader);
+pub(super) struct Header<'a> {
+    alpha: Point,
+    gamma: &'a [u8],
+    beta: &'a [u8; BETA_BYTES],
+}
 
 /// A header that is authentic under one of our keys, and what the key exchange gave.
-pub(super) struct Authentic {
-    header: SphinxHeader,
-    secret: ExpandedSharedSecret,
+pub(super) struct Authentic<'a> {
+    alpha: &'a Point,
+    keys: Keys,
+    /// β without our layer.
+    open: [u8; BETA_BYTES + STEP_BYTES],
 }
 
 /// What an authentic header tells us to do.
+#[expect(clippy::large_enum_variant, reason = "looked at once, where it was made")]
 pub(super) enum Order {
     /// Pass the packet on, with this header, after the delay.
-    Forward { next: NodeId, delay: Duration, header: Vec<u8> },
+    Forward { next: NodeId, delay: Duration, header: [u8; HEADER_BYTES] },
     /// It is for us.
     Keep { identifier: Identifier },
 }
 
-impl Header {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Header, Dropped> {
-        SphinxHeader::from_bytes(bytes).map(Header).map_err(|_| Dropped::Length)
+impl<'a> Header<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Header<'a>, Dropped> {
+        let (alpha, rest) = bytes.split_first_chunk::<ALPHA_BYTES>().ok_or(Dropped::Length)?;
+        let (gamma, beta) = rest.split_at_checked(MAC_BYTES).ok_or(Dropped::Length)?;
+        let beta = beta.try_into().map_err(|_| Dropped::Length)?;
+        Ok(Header { alpha: Point::new(*alpha), gamma, beta })
     }
 
-    /// Does the key exchange and checks the header's MAC. Gives the header back if it belongs to another key.
-    pub(super) fn authenticate(self, key: &StaticSecret) -> Result<Authentic, (Dropped, Header)> {
-        let secret = self.0.compute_expanded_shared_secret(key);
+    /// Does the key exchange and checks the header's MAC.
+    pub(super) fn authenticate(&self, key: &Factors) -> Result<Authentic<'_>, Dropped> {
+        let secret = key.times(&self.alpha);
         // Public on both sides: the comparison need not be constant in time.
-        if secret.replay_tag() == ZERO.replay_tag() {
-            return Err((Dropped::ZeroSecret, self));
+        if *secret == [0; 32] {
+            return Err(Dropped::ZeroSecret);
         }
-        match self.0.ensure_header_integrity(&secret) {
-            Ok(()) => Ok(Authentic { header: self.0, secret }),
-            Err(_) => Err((Dropped::Integrity, self)),
+        let keys = Keys::expand(&secret, Keys::HOP);
+        if !keys.is_mac(self.gamma, self.beta) {
+            return Err(Dropped::Integrity);
         }
+        let mut open = [0; BETA_BYTES + STEP_BYTES];
+        lay(&mut open, &[self.beta]);
+        xor(&mut open, &keys.rho()[..]);
+        Ok(Authentic { alpha: &self.alpha, keys, open })
     }
 }
 
-impl Authentic {
-    /// What a replay has in common with the first packet, whatever was done to the bytes of its public key.
+impl Authentic<'_> {
     pub(super) fn replay_tag(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = *self.secret.replay_tag();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.keys.replay_tag()
     }
 
     pub(super) fn seed(&self) -> Seed {
-        Seed(*self.secret.payload_key_seed())
+        self.keys.seed()
     }
 
-    /// Reads the order, and blinds the public key for the next hop.
-    pub(super) fn order(self) -> Result<Order, Dropped> {
-        // The crate opens a header only together with a payload. Ours is elsewhere: it gets a small one of zeros, and what
-        // becomes of it does not matter. It checks the MAC a second time, at two microseconds.
-        let payload = Payload::from_bytes(&[0; 64]).map_err(|_| Dropped::Malformed)?;
-        let packet = SphinxPacket { header: self.header, payload };
-        let processed = packet.process_with_expanded_secret(&self.secret).map_err(|_| Dropped::Malformed)?;
+    /// Reads the order, and blinds α for the next hop.
+    pub(super) fn order(&self) -> Result<Order, Dropped> {
+        let mut rest = &self.open[..];
+        let [flag] = take(&mut rest)?;
+        let version = take::<3>(&mut rest)?;
+        if ![FLAG_RELAY, FLAG_LAST].contains(&flag) {
+            return Err(Dropped::Malformed);
+        }
         // Up to 259 whoever answers with a reply block knows all the keys of its route: with the last relay they find the
         // reader. And one version only, since it is visible at each hop.
-        if processed.version != SINGLE_SEED_SURB_VERSION {
+        if version != VERSION {
             return Err(Dropped::Version);
         }
-        match processed.data {
-            ProcessedPacketData::ForwardHop { next_hop_packet, next_hop_address, delay } => {
-                let delay = delay.to_duration();
-                if delay > Duration::from_millis(DELAY_MS_MAX) {
-                    return Err(Dropped::Delay);
-                }
-                let next = NodeId(next_hop_address.to_bytes());
-                Ok(Order::Forward { next, delay, header: next_hop_packet.header.to_bytes() })
-            }
-            ProcessedPacketData::FinalHop { identifier, .. } => Ok(Order::Keep { identifier: Identifier(identifier) }),
+        let node = NodeId(take(&mut rest)?);
+        if flag == FLAG_LAST {
+            return Ok(Order::Keep { identifier: Identifier(take(&mut rest)?) });
         }
+        let delay = Duration::from_nanos(u64::from_be_bytes(take(&mut rest)?));
+        if delay > Duration::from_millis(DELAY_MS_MAX) {
+            return Err(Dropped::Delay);
+        }
+        let alpha = Factors::new(self.keys.blinding(), 0).times(self.alpha);
+        let mut header = [0; HEADER_BYTES];
+        lay(&mut header, &[&alpha[..], rest]);
+        Ok(Order::Forward { next: node, delay, header })
     }
+}
+
+/// The first `N` bytes.
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Dropped> {
+    let (first, tail) = rest.split_first_chunk().ok_or(Dropped::Malformed)?;
+    *rest = tail;
+    Ok(*first)
 }

@@ -11,6 +11,7 @@
 
 use super::Dropped;
 use super::body::{self, Layer, Seed};
+use super::curve::{self, Factors};
 use super::header::{Authentic, Header, Order};
 use super::packet::Packet;
 use super::replay::ReplayFilter;
@@ -24,7 +25,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 /// How long an onion key is the current one: what a thief of the key can open of recorded packets.
 pub const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -36,32 +37,35 @@ pub const KEY_OVERLAP: Duration = Duration::from_secs(3600);
 pub struct OnionPublic(pub [u8; 32]);
 
 /// An onion key; zeroised when dropped.
-pub struct OnionKey(StaticSecret);
+pub struct OnionKey {
+    secret: Factors,
+    public: OnionPublic,
+}
 
 impl OnionKey {
     /// A fresh one.
     pub fn random(rng: &mut impl CryptoRng) -> OnionKey {
-        OnionKey(StaticSecret::random_from_rng(rng))
+        let mut secret = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *secret);
+        OnionKey { public: OnionPublic(curve::public(&secret)), secret: Factors::new(&secret, 0) }
     }
 
     /// The public half.
     pub fn public(&self) -> OnionPublic {
-        OnionPublic(PublicKey::from(&self.0).to_bytes())
+        self.public
     }
 }
 
 /// One key and the packets that it has opened.
 struct Epoch {
     key: OnionKey,
-    public: OnionPublic,
     born: Moment,
     filter: Mutex<ReplayFilter>,
 }
 
 impl Epoch {
     fn new(rng: &mut impl CryptoRng, now: Moment) -> Arc<Epoch> {
-        let key = OnionKey::random(rng);
-        Arc::new(Epoch { public: key.public(), key, born: now, filter: Mutex::default() })
+        Arc::new(Epoch { key: OnionKey::random(rng), born: now, filter: Mutex::default() })
     }
 
     fn filter(&self) -> MutexGuard<'_, ReplayFilter> {
@@ -89,7 +93,7 @@ impl Ring {
 
     /// The current public key, to be announced.
     pub fn public(&self) -> OnionPublic {
-        self.read().current.public
+        self.read().current.key.public()
     }
 
     /// Whether the current key has had its day, or its replay filter is nearly full.
@@ -121,10 +125,11 @@ impl Ring {
         due
     }
 
-    /// Removes our layer, in the packet's own buffer. Costs two X25519 operations and a pass of the body's cipher; a packet
+    /// Removes our layer, in the packet's own buffer. Costs two multiplications of a point and a pass of the body's cipher; a packet
     /// that is not authentic costs one, or two while there is a previous key.
     pub fn peel(&self, mut packet: Packet) -> Result<Peeled, Dropped> {
-        let authentic = self.admit(packet.header())?;
+        let header = Header::parse(packet.header())?;
+        let authentic = self.admit(&header)?;
         let seed = authentic.seed();
         match authentic.order()? {
             Order::Forward { next, delay, header } => {
@@ -137,16 +142,15 @@ impl Ring {
     }
 
     /// Authenticates the header under one of the keys and has it remembered; only authentic headers get into a filter.
-    fn admit(&self, header: &[u8]) -> Result<Authentic, Dropped> {
+    fn admit<'a>(&self, header: &'a Header<'_>) -> Result<Authentic<'a>, Dropped> {
         let Keys { current, previous } = self.read().clone();
-        let header = Header::parse(header)?;
-        let (epoch, authentic) = match (header.authenticate(&current.key.0), previous) {
+        let (epoch, authentic) = match (header.authenticate(&current.key.secret), previous) {
             (Ok(authentic), _) => (current, authentic),
-            (Err((Dropped::Integrity, header)), Some(previous)) => {
-                let authentic = header.authenticate(&previous.key.0).map_err(|(why, _)| why)?;
+            (Err(Dropped::Integrity), Some(previous)) => {
+                let authentic = header.authenticate(&previous.key.secret)?;
                 (previous, authentic)
             }
-            (Err((why, _)), _) => return Err(why),
+            (Err(why), _) => return Err(why),
         };
         epoch.filter().admit(authentic.replay_tag())?;
         Ok(authentic)

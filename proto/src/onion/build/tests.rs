@@ -3,7 +3,9 @@
 use super::*;
 use crate::ids::NodeId;
 use crate::onion::OnionPublic;
-use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+use crate::onion::curve::tests::{Given, given};
+use crate::onion::format::ALPHA_BYTES;
+use crate::params::HEADER_BYTES;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rand_core::{Infallible, TryCryptoRng, TryRng};
@@ -37,56 +39,10 @@ impl TryRng for Script {
 
 impl TryCryptoRng for Script {}
 
-/// What a node may give for its key.
-#[derive(Clone, Debug)]
-enum Key {
-    Honest([u8; 32]),
-    /// On the curve with a part of small order, as often as not; with the unused top bit, as often as not.
-    Curve([u8; 32]),
-    Twist([u8; 32]),
-    /// An honest key and a point of small order, added.
-    Torsion([u8; 32], usize),
-}
-
-fn on_curve(bytes: [u8; 32]) -> bool {
-    MontgomeryPoint(bytes).to_edwards(0).is_some()
-}
-
-/// The first string of bytes from `bytes` on that is a point of the curve, or of the twist.
-fn nearest(mut bytes: [u8; 32], curve: bool) -> [u8; 32] {
-    while on_curve(bytes) != curve {
-        bytes[1] = bytes[1].wrapping_add(1);
-    }
-    bytes
-}
-
-impl Key {
-    fn public(&self) -> OnionPublic {
-        OnionPublic(match *self {
-            Key::Honest(secret) => PublicKey::from(&StaticSecret::from(secret)).to_bytes(),
-            Key::Curve(bytes) => nearest(bytes, true),
-            Key::Twist(bytes) => nearest(bytes, false),
-            Key::Torsion(secret, of) => {
-                let honest = ED25519_BASEPOINT_POINT.mul_clamped(secret);
-                (honest + EIGHT_TORSION[of]).to_montgomery().to_bytes()
-            }
-        })
-    }
-}
-
-fn key() -> impl Strategy<Value = Key> {
-    prop_oneof![
-        any::<[u8; 32]>().prop_map(Key::Honest),
-        any::<[u8; 32]>().prop_map(Key::Curve),
-        any::<[u8; 32]>().prop_map(Key::Twist),
-        (any::<[u8; 32]>(), 0..8_usize).prop_map(|(secret, of)| Key::Torsion(secret, of)),
-    ]
-}
-
-fn hops(keys: impl Strategy<Value = Key>) -> impl Strategy<Value = Vec<Hop>> {
+fn hops(keys: impl Strategy<Value = Given>) -> impl Strategy<Value = Vec<Hop>> {
     let hop = (any::<[u8; 32]>(), keys, 0..=DELAY_MS_MAX * 1_000_000).prop_map(|(address, key, delay)| Hop {
         address: NodeId(address),
-        key: key.public(),
+        key: OnionPublic(key.bytes()),
         delay: Duration::from_nanos(delay),
     });
     prop::collection::vec(hop, 1..=HOPS_MAX)
@@ -136,7 +92,7 @@ proptest! {
     /// The only difference between our headers and the crate's is where the padding comes from. So the crate's is taken
     /// out of its header, given to us as our randomness, and nothing is left to differ. Keys of any kind.
     #[test]
-    fn a_header_is_the_crates_byte_for_byte(x: [u8; 32], route in hops(key()), identifier in 1..=u128::MAX) {
+    fn a_header_is_the_crates_byte_for_byte(x: [u8; 32], route in hops(given()), identifier in 1..=u128::MAX) {
         let identifier = identifier.to_be_bytes();
         let theirs = crates_block(x, &route, identifier);
         let material = KeyMaterial::derive(&nodes(&route), &StaticSecret::from(x));
@@ -157,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_are_those_that_the_crate_derives(x: [u8; 32], route in hops(key())) {
+    fn keys_are_those_that_the_crate_derives(x: [u8; 32], route in hops(given())) {
         let theirs = KeyMaterial::derive(&nodes(&route), &StaticSecret::from(x)).expanded_shared_secrets;
         let ours = keys(&x, &route).unwrap();
         prop_assert_eq!(ours.len(), theirs.len());
@@ -173,7 +129,7 @@ proptest! {
     ) {
         let hop = |(i, secret): (usize, &[u8; 32])| Hop {
             address: NodeId([i as u8; 32]),
-            key: Key::Honest(*secret).public(),
+            key: OnionPublic(Given::Honest(*secret).bytes()),
             delay: Duration::from_millis(delay.saturating_sub(i as u64)),
         };
         let route: Vec<Hop> = secrets.iter().enumerate().map(hop).collect();
@@ -188,18 +144,9 @@ proptest! {
     }
 }
 
-/// A point of the curve is multiplied once, one of the twist by each factor: both kinds of keys were among those above.
-#[test]
-fn keys_of_both_curves_are_tried() {
-    assert!(on_curve(Key::Curve([9; 32]).public().0));
-    assert!(!on_curve(Key::Twist([9; 32]).public().0));
-    let torsion = MontgomeryPoint(Key::Torsion([9; 32], 1).public().0).to_edwards(0).unwrap();
-    assert!(!torsion.is_torsion_free());
-}
-
 #[test]
 fn the_same_randomness_makes_the_same_header() {
-    let hop = |i| Hop::new(NodeId([i; 32]), Key::Honest([i; 32]).public());
+    let hop = |i| Hop::new(NodeId([i; 32]), OnionPublic(Given::Honest([i; 32]).bytes()));
     let route = [hop(1), hop(2), hop(3)];
     let build = |seed| header(&mut StdRng::seed_from_u64(seed), &route, &Identifier([1; 16])).unwrap();
     assert_eq!(build(1).block, build(1).block);
