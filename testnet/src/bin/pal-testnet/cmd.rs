@@ -10,6 +10,7 @@ mod kill;
 mod run;
 mod size;
 mod start;
+mod survival;
 mod up;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ use palimpsest_testnet::docker::DockerError;
 use palimpsest_testnet::memory::NetworkError;
 use palimpsest_testnet::process::{Testnet, TestnetError};
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Networks of Palimpsest nodes on this machine, for tests and demonstrations.
@@ -44,6 +46,7 @@ enum Command {
     Durability(durability::Args),
     Heal(heal::Args),
     Run(run::Args),
+    Survival(survival::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -91,6 +94,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
         Command::Run(args) => run::run(args).await,
+        Command::Survival(args) => survival::run(args).await,
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
@@ -116,6 +120,29 @@ async fn interrupted() {
         () = wait(SignalKind::terminate()) => {}
         () = wait(SignalKind::hangup()) => {}
     }
+}
+
+/// Does work on threads of its own, since this program's one thread waits for Ctrl-C; the work is dropped then.
+async fn apart<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+    T: Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(move || {
+        let runtime = Builder::new_multi_thread().enable_all().build().map_err(broken)?;
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = work() => outcome,
+                () = interrupted() => Err(Failure::Interrupted),
+            }
+        })
+    });
+    done.await.map_err(broken)?
+}
+
+/// A measurement that broke off.
+fn broken(error: impl std::fmt::Display) -> Failure {
+    Failure::Broken(error.to_string())
 }
 
 /// Runs work that makes a network in `dir`, and gives up when interrupted; nothing of the network is left then.

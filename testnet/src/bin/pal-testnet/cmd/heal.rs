@@ -1,6 +1,7 @@
 //! `pal-testnet heal`: whether a network heals itself, and what that costs: a whole one in this process, whose stores are read.
 
 mod churn;
+mod flood;
 mod half;
 mod idle;
 mod report;
@@ -18,12 +19,11 @@ use palimpsest_proto::params::{CANDIDATES, RECORD_ADDRESSES};
 use palimpsest_testnet::healing;
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use palimpsest_testnet::sample::SplitMix64;
-use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use report::Report;
 
-use super::{Failure, interrupted, seconds, size};
+use super::{Failure, apart, seconds, size};
 
 /// How often it is looked what is left: what is on disks is no event to await.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,25 +70,16 @@ enum Part {
     Rot,
     /// What upkeep costs when nothing happens.
     Idle,
+    /// Twenty clients that store rubbish.
+    Flood,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Half, Self::Churn, Self::Rot, Self::Idle];
+    const ALL: [Self; 5] = [Self::Half, Self::Churn, Self::Rot, Self::Idle, Self::Flood];
 }
 
-/// The networks run on threads of their own: this program's one thread waits for Ctrl-C.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
-    let work = tokio::task::spawn_blocking(move || {
-        let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| broken(&error))?;
-        runtime.block_on(async {
-            tokio::select! {
-                outcome = measure(&args) => outcome,
-                () = interrupted() => Err(Failure::Interrupted),
-            }
-        })
-    });
-    let reached = work.await.map_err(|error| broken(&error))??;
+    let reached = apart(move || async move { measure(&args).await }).await?;
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -101,6 +92,7 @@ async fn measure(args: &Args) -> Result<bool, Failure> {
             Part::Churn => churn::run(args, &mut report).await?,
             Part::Rot => rot::run(args, &mut report).await?,
             Part::Idle => idle::run(args, &mut report).await?,
+            Part::Flood => flood::run(args, &mut report).await?,
         }
     }
     Ok(report.end())

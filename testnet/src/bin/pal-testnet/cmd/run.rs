@@ -12,9 +12,8 @@ use palimpsest_testnet::scenario::{
     Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, play,
 };
 use serde_json::json;
-use tokio::runtime::Builder;
 
-use super::{EXIT_UNAVAILABLE, Failure, at, discard, interrupted, say, workplace};
+use super::{EXIT_UNAVAILABLE, Failure, apart, at, broken, discard, say, workplace};
 
 /// Play a scenario, and judge which promises were kept. Exit code 1: not all of them; 69: it was skipped.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,23 +60,15 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let place = workplace(&std::env::temp_dir(), "palimpsest-run-")?;
     let theatre = Theatre { dir: place.path().to_owned(), bin_dir: args.bin_dir.clone() };
     let (steps, json) = (scenario.clone(), args.json);
-    // On threads of its own: this program's one thread waits for Ctrl-C.
-    let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
-    let work = tokio::task::spawn_blocking(move || {
-        let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| broken(&error))?;
-        runtime.block_on(async {
-            let tell = |step: usize, what: &_| {
-                if !json {
-                    eprintln!("{:>3}  {what}", step + 1);
-                }
-            };
-            tokio::select! {
-                played = play(&steps, kind, &theatre, tell) => played.map_err(|error| broken(&error)),
-                () = interrupted() => Err(Failure::Interrupted),
+    let outcome = apart(move || async move {
+        let tell = |step: usize, what: &_| {
+            if !json {
+                eprintln!("{:>3}  {what}", step + 1);
             }
-        })
-    });
-    let outcome = work.await.map_err(|error| broken(&error))?;
+        };
+        play(&steps, kind, &theatre, tell).await.map_err(broken)
+    })
+    .await;
     if outcome.is_err() {
         clean(place.path(), kind).await?;
     }
@@ -108,7 +99,7 @@ async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
         StageKind::Memory => Ok(()),
         StageKind::Processes => discard(&place.join("net")).await,
         StageKind::Docker => {
-            let name = container_name().map_err(|error| Failure::Broken(error.to_string()))?;
+            let name = container_name().map_err(broken)?;
             Ok(remove(&Docker::find().await?, &name).await.map(|_| ())?)
         }
     }
