@@ -47,6 +47,8 @@ const DOCKERFILE: &str = include_str!("../docker/Dockerfile");
 const ASKED_AT_ONCE: usize = 4;
 /// Time between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often a removal that the engine refused is tried again.
+const REMOVE_TRIES: u32 = 40;
 /// Lines of a log's end that an error shows.
 const TAIL_LINES: &str = "12";
 /// Time for building the image, and for removing everything.
@@ -484,8 +486,18 @@ pub async fn remove(docker: &Docker, name: &Name) -> Result<usize, DockerError> 
         if list[0] == "ps" {
             containers = ids.len();
         }
-        if !ids.is_empty() {
-            docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await?;
+        // A busy engine still counts containers that are gone among a network's.
+        let mut tries = REMOVE_TRIES;
+        while !ids.is_empty() {
+            match docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await {
+                Ok(_) => break,
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => tokio::time::sleep(ASK_EVERY).await,
+            }
+            tries -= 1;
+            let left = docker.ask(&[list, &["--filter", &filter]].concat()).await?;
+            let left: Vec<&str> = left.split_whitespace().collect();
+            ids.retain(|id| left.contains(id));
         }
     }
     Ok(containers)

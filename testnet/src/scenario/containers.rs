@@ -11,8 +11,9 @@ use crate::search::Canary;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
-/// Addresses of a played scenario, other than those of a network that is up all the while.
-const SUBNET: &str = "10.79.0.0/16";
+/// Addresses of played scenarios, other than those of a network that is up all the while: one of so many subnets from 10.128
+/// on, so that several can be played at once.
+const SUBNETS: u32 = 120;
 
 pub(super) struct Stage {
     net: DockerNet,
@@ -34,7 +35,7 @@ impl Stage {
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             name: container_name().map_err(broken)?,
-            subnet: SUBNET.parse().map_err(broken)?,
+            subnet: format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?,
             nodes: scenario.nodes,
             nat: scenario.nat,
             links: scenario.links,
