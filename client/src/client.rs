@@ -4,6 +4,7 @@ use crate::cpu::ClientCpu;
 use crate::cutting::{self, Cut, Source};
 use crate::error::Error;
 use crate::fetch::{self, FetchOptions, Fetched};
+use crate::holders::{self, Held};
 use crate::keep::{self, KeepOptions, Kept};
 use crate::keyring;
 use crate::net::Transport;
@@ -158,6 +159,23 @@ impl Client {
     pub async fn status(&self, link: &Capability, progress: &Progress) -> Result<Status, Error> {
         let Some((root, key, is_list)) = rooted(link) else { return Ok(Status::of_inline(link)) };
         status::status(self.session(progress).await?, root, key, is_list, progress).await
+    }
+
+    /// Who holds what `link` names, of at most so many stripes: what anybody who has the link can find out.
+    pub async fn holders(
+        &self,
+        link: &Capability,
+        stripes_max: usize,
+        progress: &Progress,
+    ) -> Result<Vec<Held>, Error> {
+        let Some(named) = rooted(link) else { return Ok(Vec::new()) };
+        holders::holders(self.session(progress).await?, named, stripes_max, progress).await
+    }
+
+    /// All nodes that this client knows and that hold shards.
+    pub async fn known_holders(&self) -> Result<Vec<NodeId>, Error> {
+        let table = self.session(&Progress::new()).await?.table();
+        Ok(table.iter().filter(|(_, node)| node.signed().roles.holds).map(|(id, _)| *id).collect())
     }
 
     /// Prolongs the leases of all that `link` names, and puts back what is missing.

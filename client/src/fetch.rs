@@ -14,7 +14,7 @@ use palimpsest_proto::content::{Body, Manifest, Piece, Streams, StripeKey};
 use palimpsest_proto::flow::{HuntOutcome, HuntVerdict, RecordHunt};
 use palimpsest_proto::ids::{NodeId, RootAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::select::candidates;
+use palimpsest_proto::select::with_region;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -64,7 +64,8 @@ enum Found {
     Refused(Refusal),
 }
 
-/// The root descriptor: any of the nodes nearest to its addresses may have it, and it proves itself by its hash.
+/// The root descriptor: any of the nodes nearest to its addresses may have it, and it proves itself by its hash. Where ids
+/// were ground next to an address, so are those who were nearest before.
 pub(crate) async fn find_root(
     session: &Arc<Session>,
     root: RootAddress,
@@ -73,7 +74,7 @@ pub(crate) async fn find_root(
     let addresses = root.record_addresses();
     let near = {
         let table = session.table();
-        addresses.iter().map(|address| session.without_guard(candidates(&table, &address.position()))).collect()
+        addresses.iter().map(|address| session.without_guard(with_region(&table, &address.position()))).collect()
     };
     let mut hunt = RecordHunt::new(near);
     let mut lane: Lane<(usize, NodeId), Found> = Lane::new(session.clone());

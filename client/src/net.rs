@@ -36,6 +36,7 @@ pub use counters::{Counter, Counters};
 pub use libp2p::Multiaddr;
 pub use links::{LINK_FORWARD_PACKETS_MAX, LINK_QUEUE_PACKETS_MAX, QUEUED_PACKETS_MAX};
 pub use room::{NoPlace, Place, Room};
+pub use streams::Versions;
 pub use sync::SyncReport;
 pub use transport::Transport;
 
@@ -101,20 +102,22 @@ pub struct NetConfig {
     pub connections_max: u32,
     /// By which descriptors are valid or not.
     pub wall: clock::Wall,
+    /// The versions of our protocols that it speaks.
+    pub versions: Versions,
 }
 
 impl NetConfig {
     /// A node that serves, listening on `listen`.
     pub fn server(seed: Secret, transport: Transport, listen: Vec<Multiaddr>, bootstrap: Vec<Multiaddr>) -> NetConfig {
-        let (connections_max, wall) = (SERVER_CONNECTIONS_MAX, clock::Wall::default());
-        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max, wall }
+        let (connections_max, wall, versions) = (SERVER_CONNECTIONS_MAX, clock::Wall::default(), Versions::default());
+        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max, wall, versions }
     }
 
     /// A client, which listens nowhere.
     pub fn client(seed: Secret, transport: Transport) -> NetConfig {
         let (listen, bootstrap) = (Vec::new(), Vec::new());
-        let (connections_max, wall) = (CLIENT_CONNECTIONS_MAX, clock::Wall::default());
-        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max, wall }
+        let (connections_max, wall, versions) = (CLIENT_CONNECTIONS_MAX, clock::Wall::default(), Versions::default());
+        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max, wall, versions }
     }
 }
 

@@ -17,7 +17,7 @@ use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::params::CANDIDATES;
-use palimpsest_proto::select::{NodeTable, candidates, place};
+use palimpsest_proto::select::{NodeTable, place, with_region};
 use palimpsest_proto::time::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -79,10 +79,10 @@ impl Steward {
     }
 
     /// Those of the [`CANDIDATES`] nodes nearest to `position` that likely live, nearest first, this one aside; and how many of
-    /// them are nearer than this one, if it is one of the [`CANDIDATES`].
+    /// them are nearer than this one, if it is one of them. Where ids were ground, of the whole region ([`with_region`]).
     pub fn neighbours(&self, position: &Position) -> (Vec<NodeId>, Option<usize>) {
         let table = self.session.table();
-        let mut near = candidates(&table, position);
+        let mut near = with_region(&table, position);
         let own = self.session.net.local_id();
         let (now, experience) = (moment(), self.session.experience());
         near.retain(|id| *id == own || self.session.chance(&table, &experience, id, now) >= DEAD_BELOW);

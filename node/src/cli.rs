@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::Transport;
+use palimpsest_client::net::{Transport, Versions};
 use palimpsest_node::config::{FileConfig, QUOTA_BYTES_DEFAULT, SCRUB_DAYS_DEFAULT, scrub_period};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, admin};
@@ -68,6 +68,9 @@ struct Run {
     /// Threads that work on packets. Default: one for each processor, at most 4.
     #[arg(long, env = "PALD_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
+    /// Speak a made-up next version of the protocols beside today's, for tests of upgrades.
+    #[arg(long, hide = true)]
+    next_version: bool,
     #[command(flatten)]
     upkeep: UpkeepArgs,
     /// How to write the log, on standard error.
@@ -234,6 +237,7 @@ async fn run(args: Run) -> Result<(), String> {
         embedded: false,
         service: None,
         meddler: None,
+        versions: if args.next_version { Versions::TodayAndNext } else { Versions::Today },
     };
     // Before the node starts, so that a signal during the start ends it cleanly too.
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;

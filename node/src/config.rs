@@ -4,7 +4,7 @@ use crate::role::holder::Service;
 use crate::work::UpkeepConfig;
 use libp2p::Multiaddr;
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::Transport;
+use palimpsest_client::net::{Transport, Versions};
 use palimpsest_proto::onion::Packet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -69,6 +69,8 @@ pub struct NodeConfig {
     pub upkeep: Option<UpkeepConfig>,
     /// The clock that leases, descriptors and turns go by.
     pub wall: Wall,
+    /// The versions of the protocols that it speaks.
+    pub versions: Versions,
     /// Part of another process: no admin socket, no `node.json`.
     pub embedded: bool,
     /// Answers in the honest service's place, in tests.

@@ -167,7 +167,7 @@ impl Node {
         let bootstrap: Vec<_> = config.bootstrap.iter().filter_map(|text| text.parse().ok()).collect();
         let net = files::start_net(&config, &dir, |listen| {
             let of = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
-            let net_config = NetConfig { wall, ..of };
+            let net_config = NetConfig { wall, versions: config.versions, ..of };
             Net::start(net_config, table.clone(), relay.clone())
         })
         .await

@@ -87,6 +87,9 @@ pub const CANDIDATES: usize = 20;
 /// Nodes beside those that may hold a shard when all of those are full. Where one node in seven has room, 1 in 180 shards finds
 /// none among so many.
 pub const DIVERSIONS: usize = 32;
+/// Nodes beside the candidates that are asked where ids were ground next to a place: who wants to hide all of the honest ones
+/// needs more ids than that, at every place.
+pub const REGION_NODES_MAX: usize = 256;
 /// Addresses under which a descriptor record is kept.
 pub const RECORD_ADDRESSES: usize = 3;
 /// The longest lease that a node grants, in seconds: a year and a day.

@@ -22,5 +22,5 @@ pub use network::Network;
 pub(crate) use outcomes::PROVEN_MIN;
 pub use outcomes::{Blame, Outcomes};
 pub use path::{Path, PathRules, choose_path};
-pub use placement::{Placement, Whereabouts, candidates, diversions, place, whereabouts};
+pub use placement::{Placement, Whereabouts, candidates, diversions, place, whereabouts, with_region};
 pub use table::{BUCKETS, Entry, Health, Inserted, NodeTable};

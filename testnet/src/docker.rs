@@ -10,12 +10,14 @@
 //! networks, volumes, image. Links, NAT and partitions are made inside the containers' own networks (`netns`).
 
 mod compose;
+pub mod delay;
 mod engine;
 mod error;
 mod link;
 mod netns;
 mod plan;
 mod programs;
+pub mod speed;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,10 +30,11 @@ use serde_json::Value;
 pub use engine::{Compose, Docker};
 pub use error::DockerError;
 pub use link::{Bandwidth, Latency, Links, Loss, NotABandwidth, NotALatency, NotALoss};
+pub use netns::HOLDING;
 use netns::{Tools, Wanted};
-pub use plan::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Subnet};
+pub use plan::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Side, Subnet};
 
-use crate::process::{Fraction, TestnetError, Transport};
+use crate::process::{Fraction, TestnetError, Transport, Way};
 
 /// The label of all that belongs to a testnet; its value is the network's name.
 pub const LABEL: &str = "org.palimpsest.testnet";
@@ -44,6 +47,8 @@ const DOCKERFILE: &str = include_str!("../docker/Dockerfile");
 const ASKED_AT_ONCE: usize = 4;
 /// Time between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often a removal that the engine refused is tried again.
+const REMOVE_TRIES: u32 = 40;
 /// Lines of a log's end that an error shows.
 const TAIL_LINES: &str = "12";
 /// Time for building the image, and for removing everything.
@@ -70,6 +75,8 @@ pub struct UpOptions {
     pub transport: Transport,
     /// The quota of each in `pald`'s notation; none: its default.
     pub quota: Option<String>,
+    /// MiB of the disk that each has, in memory and lost when it ends; none: this machine's.
+    pub disk_mib: Option<u64>,
     /// Folder of the static programs; none: beside this one.
     pub bin_dir: Option<PathBuf>,
     /// Time until all must know each other.
@@ -106,11 +113,12 @@ impl DockerNet {
     /// that ends, the deadline.
     pub async fn up(options: UpOptions) -> Result<Self, DockerError> {
         let docker = Docker::find().await?;
-        let UpOptions { dir, name, subnet, nodes, nat, links, transport, quota, bin_dir, deadline } = options;
+        let UpOptions { dir, name, subnet, nodes, nat, links, transport, quota, disk_mib, bin_dir, deadline } = options;
         let mut plan = Plan::new(name, subnet, nodes, nat)?;
-        (plan.links, plan.transport, plan.quota) = (links, transport, quota);
+        (plan.links, plan.transport, plan.quota, plan.disk_mib) = (links, transport, quota, disk_mib);
         let wanted = Wanted { links, nat: !plan.lans.is_empty(), partition: false };
         let tools = Tools::find(wanted).await?;
+        plan.held = tools.as_ref().is_some_and(Tools::hold);
         let bin_dir = programs::find(bin_dir.as_deref())?;
         let in_dir = |path: &Path, source| TestnetError::File { doing: "make", path: path.to_owned(), source };
         fs::create_dir_all(&dir).map_err(|source| in_dir(&dir, source))?;
@@ -135,8 +143,6 @@ impl DockerNet {
         fs::create_dir_all(&image).map_err(failed)?;
         programs::copy(bin_dir, &image)?;
         crate::process::replace(&image.join("Dockerfile"), DOCKERFILE.as_bytes())?;
-        let file = self.dir.join("compose.yaml");
-        crate::process::replace(&file, compose::render(&self.plan).as_bytes())?;
         let bootstrap: String = self.plan.bootstrap().iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         crate::process::replace(&self.bootstrap_file(), bootstrap.as_bytes())?;
 
@@ -145,11 +151,19 @@ impl DockerNet {
         let folder = image.display().to_string();
         let build = ["build", "--quiet", "--label", &label, "--tag", &tag, &folder];
         self.docker.ask_within(&build, IMAGE_DEADLINE).await?;
-        self.docker.compose(&self.plan.project(), &file, &["up", "--detach", "--no-build"], IMAGE_DEADLINE).await?;
+        self.compose_up().await?;
         if let Some(tools) = tools {
             self.wire(&tools, &self.plan.indices().collect::<Vec<_>>()).await?;
         }
         self.await_acquainted(deadline).await
+    }
+
+    /// Makes all containers what the plan says; those that are so already stay.
+    async fn compose_up(&self) -> Result<(), DockerError> {
+        let file = self.dir.join("compose.yaml");
+        crate::process::replace(&file, compose::render(&self.plan).as_bytes())?;
+        let words = ["up", "--detach", "--no-build"];
+        self.docker.compose(&self.plan.project(), &file, &words, IMAGE_DEADLINE).await.map(|_| ())
     }
 
     /// The network in a folder.
@@ -288,6 +302,26 @@ impl DockerNet {
         Ok(dead)
     }
 
+    /// Replaces nodes by ones that speak a next version of the protocols beside today's: one after the other, without warning,
+    /// each on its data and address. Who else is dead starts with the first.
+    ///
+    /// # Errors
+    /// As of [`DockerNet::up`].
+    pub async fn upgrade(&mut self, nodes: &[u32], deadline: Duration) -> Result<(), DockerError> {
+        let tools = Tools::find(self.wanted()).await?;
+        for &index in nodes {
+            self.kill(&[index]).await?;
+            self.plan.next_version.push(index);
+            self.plan.write(&self.plan_file())?;
+            self.compose_up().await?;
+            if let Some(tools) = &tools {
+                self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
+            }
+            self.await_acquainted(deadline).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the networks of these nodes, and of all routers, what the plan says.
     async fn wire(&self, tools: &Tools, nodes: &[u32]) -> Result<(), DockerError> {
         for (number, lan) in self.plan.lans.iter().enumerate() {
@@ -295,11 +329,37 @@ impl DockerNet {
                 tools.wire_router(&self.plan, lan, pid).await?;
             }
         }
+        for (side, pid) in self.user_pids().await? {
+            tools.wire_user(&self.plan, side, pid).await?;
+        }
         let names: Vec<String> = nodes.iter().map(|&index| self.plan.container(index)).collect();
         let pids = self.pids(&names).await?;
         let alive = nodes.iter().zip(pids).filter_map(|(&index, pid)| Some((index, pid?)));
         let each: Vec<_> = alive.map(|(index, pid)| tools.wire_node(&self.plan, index, pid)).collect();
         futures::stream::iter(each).buffer_unordered(ASKED_AT_ONCE).try_collect().await
+    }
+
+    /// The processes in whose networks users are.
+    async fn user_pids(&self) -> Result<Vec<(Side, u32)>, DockerError> {
+        let sides = Side::ALL.into_iter().take(self.plan.users.len());
+        let names: Vec<String> = sides.clone().map(|side| self.plan.user(side)).collect();
+        let pids = self.pids(&names).await?;
+        Ok(sides.zip(pids).filter_map(|(side, pid)| Some((side, pid?))).collect())
+    }
+
+    /// How a program of this machine is run where a user of that side is: with a link as that of nodes, and on that side of
+    /// a partition.
+    ///
+    /// # Errors
+    /// What this machine lacks, those of asking the engine, or there is no such user.
+    pub async fn inside(&self, side: Side) -> Result<Way, DockerError> {
+        let nsenter = netns::enterer("a user inside")?;
+        let pids = self.user_pids().await?;
+        let Some((_, pid)) = pids.into_iter().find(|(one, _)| *one == side) else {
+            let (command, said) = ("enter the network of a user".to_owned(), "its container ended".to_owned());
+            return Err(DockerError::Failed { command, said });
+        };
+        Ok(Way::through(nsenter, netns::network_of(pid)?))
     }
 
     /// The process numbers of containers, in their order; none of those that ended.
@@ -426,8 +486,18 @@ pub async fn remove(docker: &Docker, name: &Name) -> Result<usize, DockerError> 
         if list[0] == "ps" {
             containers = ids.len();
         }
-        if !ids.is_empty() {
-            docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await?;
+        // A busy engine still counts containers that are gone among a network's.
+        let mut tries = REMOVE_TRIES;
+        while !ids.is_empty() {
+            match docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await {
+                Ok(_) => break,
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => tokio::time::sleep(ASK_EVERY).await,
+            }
+            tries -= 1;
+            let left = docker.ask(&[list, &["--filter", &filter]].concat()).await?;
+            let left: Vec<&str> = left.split_whitespace().collect();
+            ids.retain(|id| left.contains(id));
         }
     }
     Ok(containers)

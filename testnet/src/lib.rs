@@ -1,5 +1,6 @@
 //! Many nodes at once, on one machine.
 //!
+//! - [`censor`]: what who has a link can do with it.
 //! - [`checker`]: oracles that judge what happened by what was promised.
 //! - [`docker`]: a network of containers, each node with an address of its own, with links, NAT and partitions.
 //! - [`healing`]: what of the stripes is left in such a network, and what an all-knowing repairer would have moved.
@@ -9,10 +10,12 @@
 //! - [`scenario`]: what befalls a network, as data, and the stages on which it is played.
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
 //! - [`survival`]: what is left of files when nodes die, predicted and measured.
+//! - [`sybils`]: ids ground next to places.
 //! - [`sample`]: files of any size, the same bytes for the same seed, and their comparison.
 //!
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
 
+pub mod censor;
 pub mod checker;
 pub mod docker;
 pub mod healing;
@@ -23,3 +26,4 @@ pub mod sample;
 pub mod scenario;
 pub mod search;
 pub mod survival;
+pub mod sybils;

@@ -2,11 +2,12 @@
 //! cover process death (`process`), TCP, or QUIC.
 
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::Transport;
-use palimpsest_client::{Client, ClientOptions, Error};
+use palimpsest_client::net::{Transport, Versions};
+use palimpsest_client::{Client, ClientOptions, Error, keyring};
 use palimpsest_node::config::{Meddler, Stand};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
+use palimpsest_proto::secret::Secret;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub struct NetworkOptions {
     pub service: Box<dyn Fn(usize) -> Option<Stand> + Send>,
     /// What a relay does to the packets of others, by index.
     pub meddler: Box<dyn Fn(usize) -> Option<Meddler> + Send>,
+    /// The versions of the protocols that a node speaks when it starts, by index.
+    pub versions: Box<dyn Fn(usize) -> Versions + Send>,
 }
 
 impl NetworkOptions {
@@ -74,6 +77,7 @@ impl NetworkOptions {
             wall: Box::new(|_| Wall::default()),
             service: Box::new(|_| None),
             meddler: Box::new(|_| None),
+            versions: Box::new(|_| Versions::Today),
         }
     }
 }
@@ -120,6 +124,7 @@ impl Network {
             embedded: true,
             service: (self.options.service)(index),
             meddler: (self.options.meddler)(index),
+            versions: (self.options.versions)(index),
         };
         Node::start(config).await.map_err(|source| NetworkError::Node { index, source })
     }
@@ -189,6 +194,14 @@ impl Network {
         self.nodes.push(Some(node));
         self.options.nodes += 1;
         Ok(index)
+    }
+
+    /// The same with an identity that somebody chose.
+    pub async fn add_as(&mut self, identity: Secret) -> Result<usize, NetworkError> {
+        let dir = self.node_dir(self.nodes.len());
+        keyring::private_folder(&dir).map_err(NetworkError::Folder)?;
+        keyring::load_or_make(&dir.join("identity"), || identity).map_err(NetworkError::Folder)?;
+        self.add().await
     }
 
     /// Starts a dead node again with an empty store: its disk was lost, and its identity was not.

@@ -33,7 +33,7 @@ use rustix::process::Signal;
 pub use account::NodesCpu;
 pub use choice::{Fraction, NotAFraction, choose};
 pub use error::{Ignorant, TestnetError};
-pub use pal::{Home, Pal, Run};
+pub use pal::{Home, Pal, Run, Way};
 use procfs::Condition;
 pub use procfs::Memory;
 pub use programs::find_program;
@@ -222,6 +222,19 @@ impl Testnet {
             self.renew_bootstrap(&hit)?;
         }
         Ok(hit)
+    }
+
+    /// Ends a node without warning and starts it again, on its data, as one that speaks a next version of the protocols beside
+    /// today's. Who else is dead starts with it.
+    ///
+    /// # Errors
+    /// As of [`Testnet::start`].
+    pub async fn upgrade(&mut self, index: u32, deadline: Duration) -> Result<(), TestnetError> {
+        self.hit_these(&[index], Blow::Kill).await?;
+        if let Some(node) = self.state.nodes.get_mut(index as usize) {
+            node.next_version = true;
+        }
+        self.start(deadline).await.map(|_| ())
     }
 
     /// Starts the dead nodes again, on the data and (if still free) the ports they had; returns them when every node

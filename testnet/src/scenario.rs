@@ -25,15 +25,23 @@ pub use stage::{StageError, StageKind, Theatre};
 pub use story::{Account, Deed, Disk, End, Kind, Story};
 
 /// The scenarios of the repository.
-pub const SHIPPED: [(&str, &str); 10] = [
+pub const SHIPPED: [(&str, &str); 18] = [
+    ("bad-links", include_str!("../scenarios/bad-links.toml")),
     ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
+    ("disk-full", include_str!("../scenarios/disk-full.toml")),
+    ("eclipse", include_str!("../scenarios/eclipse.toml")),
     ("flood", include_str!("../scenarios/flood.toml")),
     ("half-dies", include_str!("../scenarios/half-dies.toml")),
+    ("half-dies-100", include_str!("../scenarios/half-dies-100.toml")),
+    ("half-of-100-dies", include_str!("../scenarios/half-of-100-dies.toml")),
+    ("halves-publish", include_str!("../scenarios/halves-publish.toml")),
     ("hanging", include_str!("../scenarios/hanging.toml")),
     ("lying-holders", include_str!("../scenarios/lying-holders.toml")),
     ("narrow-links", include_str!("../scenarios/narrow-links.toml")),
+    ("nat", include_str!("../scenarios/nat.toml")),
     ("partition-and-heal", include_str!("../scenarios/partition-and-heal.toml")),
+    ("rolling-upgrade", include_str!("../scenarios/rolling-upgrade.toml")),
     ("rot", include_str!("../scenarios/rot.toml")),
     ("slow-links", include_str!("../scenarios/slow-links.toml")),
 ];
@@ -45,6 +53,9 @@ const STEPS_MAX: usize = 100;
 const FILES_MAX: u32 = 200;
 const BYTES_MAX: u64 = 256 << 20;
 const DEADLINE_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+const ECLIPSE_NODES_MAX: u64 = 40;
+const ECLIPSE_DRAWN_MAX: u64 = 100_000;
+const WAIT_S: std::ops::RangeInclusive<u64> = 1..=900;
 const QUOTA_MIB: std::ops::RangeInclusive<u64> = 10..=1 << 20;
 
 /// What befalls a network, step by step.
@@ -59,6 +70,11 @@ pub struct Scenario {
     pub deadline_s: u64,
     /// Each node's quota in MiB; none: the program's default.
     pub quota_mib: Option<u64>,
+    /// The size of each node's disk in MiB, less than its quota; where nodes share a disk, a quota stands for it.
+    pub disk_mib: Option<u64>,
+    /// The share of the nodes that is behind NAT.
+    #[serde(default, deserialize_with = "parsed")]
+    pub nat: Fraction,
     /// What the network promises.
     pub promises: Promises,
     /// Who lies.
@@ -117,6 +133,19 @@ pub enum Who {
     Publisher,
 }
 
+/// Where a user is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// On the machine that has the network: no link of its own, and it hears both sides of a partition.
+    #[default]
+    Outside,
+    /// Inside, with a link as that of nodes; of a partition with those who were not chosen.
+    Inside,
+    /// Inside, and of a partition with those who were cut off.
+    Island,
+}
+
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
@@ -127,6 +156,9 @@ pub enum Step {
         files: u32,
         /// Bytes of each.
         bytes: u64,
+        /// From where.
+        #[serde(default)]
+        from: Place,
     },
     /// Rubbish is published; whether it finds a place is all the same.
     Fill {
@@ -140,6 +172,11 @@ pub enum Step {
         /// By whom.
         #[serde(default)]
         by: Who,
+        /// From where.
+        #[serde(default)]
+        from: Place,
+        /// Only those that were published there; none: all.
+        of: Option<Place>,
     },
     /// Nodes die without warning.
     Kill {
@@ -170,10 +207,34 @@ pub enum Step {
         /// Chooses which.
         seed: u64,
     },
+    /// Nothing happens for a while.
+    Wait {
+        /// So long.
+        seconds: u64,
+    },
     /// Partition and pauses end.
     Heal {},
     /// The dead start again, on their data.
     Restart {},
+    /// Nodes are ended and started again as a next version, which speaks today's protocols and newer ones: one after the
+    /// other, each on its data.
+    Upgrade {
+        /// Which share.
+        #[serde(deserialize_with = "parsed")]
+        fraction: Fraction,
+        /// Chooses which.
+        seed: u64,
+    },
+    /// A censor who has the first file's link makes nodes whose ids lie next to the addresses of its root's record. They
+    /// acknowledge whatever is stored, keep nothing, and say that there is nothing.
+    Eclipse {
+        /// Nodes next to each address.
+        nodes: u32,
+        /// Ids that are drawn for them, each of which costs its work (15 ms of one core).
+        drawn: u32,
+        /// Decides which ids are drawn.
+        seed: u64,
+    },
     /// A bit flips in slots of the stores.
     Rot {
         /// In which share of all slots.
@@ -215,16 +276,24 @@ impl FromStr for Scenario {
         if let Some(quota) = scenario.quota_mib {
             within("quota_mib", quota, *QUOTA_MIB.start(), *QUOTA_MIB.end())?;
         }
+        if let Some(disk) = scenario.disk_mib {
+            within("disk_mib", disk, *QUOTA_MIB.start(), *QUOTA_MIB.end())?;
+        }
         within("the number of steps", scenario.steps.len() as u64, 1, STEPS_MAX as u64)?;
         for &node in scenario.adversary.iter().flat_map(|adversary| &adversary.nodes) {
             within("a lying node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
         }
         for step in &scenario.steps {
             match *step {
-                Step::Publish { files, bytes } | Step::Fill { files, bytes } => {
+                Step::Publish { files, bytes, .. } | Step::Fill { files, bytes } => {
                     within("files", files.into(), 1, FILES_MAX.into())?;
                     within("bytes", bytes, 1, BYTES_MAX)?;
                 }
+                Step::Eclipse { nodes, drawn, .. } => {
+                    within("nodes next to each address", nodes.into(), 1, ECLIPSE_NODES_MAX)?;
+                    within("ids drawn", drawn.into(), nodes.into(), ECLIPSE_DRAWN_MAX)?;
+                }
+                Step::Wait { seconds } => within("seconds to wait", seconds, *WAIT_S.start(), *WAIT_S.end())?,
                 Step::KillFirst { nodes } => within("nodes to kill", nodes.into(), 1, u64::from(scenario.nodes) - 1)?,
                 _ => {}
             }
@@ -241,18 +310,43 @@ impl FromStr for Scenario {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Publish { files, bytes } => write!(formatter, "publish {files} files of {bytes} bytes"),
+            Self::Publish { files, bytes, from } => write!(formatter, "publish {files} files of {bytes} bytes{from}"),
             Self::Fill { files, bytes } => write!(formatter, "publish {files} files of {bytes} bytes as rubbish"),
-            Self::Fetch { by: Who::Stranger } => formatter.write_str("fetch all, by strangers"),
-            Self::Fetch { by: Who::Publisher } => formatter.write_str("fetch all, by the publisher"),
+            Self::Fetch { by, from, of } => {
+                let those = match of {
+                    None => "all",
+                    Some(Place::Outside) => "what was published outside",
+                    Some(Place::Inside) => "what was published inside",
+                    Some(Place::Island) => "what was published on the island",
+                };
+                let who = if *by == Who::Publisher { "the publisher" } else { "strangers" };
+                write!(formatter, "fetch {those}, by {who}{from}")
+            }
             Self::Kill { fraction, seed } => write!(formatter, "kill {fraction} (seed {seed})"),
             Self::KillFirst { nodes } => write!(formatter, "kill the first {nodes}"),
             Self::Pause { fraction, seed } => write!(formatter, "pause {fraction} (seed {seed})"),
             Self::Partition { fraction, seed } => write!(formatter, "cut off {fraction} (seed {seed})"),
+            Self::Wait { seconds } => write!(formatter, "wait for {seconds} s"),
             Self::Heal {} => formatter.write_str("heal"),
             Self::Restart {} => formatter.write_str("restart the dead"),
+            Self::Eclipse { nodes, drawn, .. } => {
+                write!(formatter, "{nodes} nodes next to each address of a root, the nearest of {drawn} ids")
+            }
+            Self::Upgrade { fraction, seed } => {
+                write!(formatter, "upgrade {fraction}, one after the other (seed {seed})")
+            }
             Self::Rot { fraction, seed } => write!(formatter, "flip a bit in {fraction} of the slots (seed {seed})"),
         }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Outside => "",
+            Self::Inside => ", from inside",
+            Self::Island => ", from the island",
+        })
     }
 }
 
@@ -290,7 +384,7 @@ fn links<'de, D: Deserializer<'de>>(from: D) -> Result<Links, D::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SHIPPED, Scenario, ScenarioError, Step, Who};
+    use super::{Place, SHIPPED, Scenario, ScenarioError, Step, Who};
 
     const GOOD: &str = r#"
         about = "x"
@@ -314,8 +408,9 @@ mod tests {
     #[test]
     fn a_scenario_is_read() {
         let scenario: Scenario = GOOD.parse().unwrap();
-        assert_eq!(scenario.steps[0], Step::Publish { files: 1, bytes: 1000 });
-        assert_eq!(scenario.steps[2], Step::Fetch { by: Who::Stranger });
+        assert_eq!(scenario.steps[0], Step::Publish { files: 1, bytes: 1000, from: Place::Outside });
+        assert_eq!(scenario.steps[2], Step::Fetch { by: Who::Stranger, from: Place::Outside, of: None });
+        assert_eq!(scenario.steps[2].to_string(), "fetch all, by strangers");
         assert!(scenario.links.are_plain() && scenario.adversary.is_none());
         assert_eq!(scenario.steps[1].to_string(), "kill 50% (seed 1)");
     }
@@ -328,6 +423,7 @@ mod tests {
             ("nodes = 12", "nodes = -1"),
             ("deadline_s = 60", "deadline_s = 0"),
             ("deadline_s = 60", "deadline_s = 60\nquota_mib = 1"),
+            ("deadline_s = 60", "deadline_s = 60\ndisk_mib = 1"),
             ("deadline_s = 60", "deadline_s = 60\nmood = 1"),
             ("files = 1", "files = 0"),
             ("files = 1", "files = 201"),
@@ -339,6 +435,7 @@ mod tests {
             ("do = \"kill\"", "do = \"tickle\""),
             ("do = \"fetch\"", "do = \"fetch\"\nby = \"nobody\""),
             ("do = \"fetch\"", "do = \"fetch\"\nseed = 1"),
+            ("do = \"fetch\"", "do = \"fetch\"\nfrom = \"nowhere\""),
             ("do = \"fetch\"", "do = \"heal\"\nseed = 1"),
             ("do = \"fetch\"", "do = \"heal\""),
             ("[promises]", "[links]\nlatency = \"50\"\n[promises]"),

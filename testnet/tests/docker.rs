@@ -41,6 +41,7 @@ async fn main() {
         links: Links::default(),
         transport: Transport::Tcp,
         quota: Some("1G".to_owned()),
+        disk_mib: None,
         bin_dir: None,
         deadline: LONG,
     };

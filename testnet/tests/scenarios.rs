@@ -56,6 +56,16 @@ async fn a_network_of_liars_is_found_out() {
     assert!(story.deeds.iter().all(|deed| deed.end != End::Good && deed.end != End::WrongBytes), "{:?}", story.deeds);
 }
 
+/// Half of the nodes offer a next version first, and talk to all others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_versions_work_side_by_side() {
+    let upgraded = KILLED.replacen("nodes = 12", "nodes = 6", 1).replacen("do = \"kill\"", "do = \"upgrade\"", 1);
+    let (scenario, story) = played(&upgraded.replacen("25%", "50%", 1)).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    assert_eq!(story.accounts.len(), 6, "all run again");
+}
+
 #[tokio::test]
 async fn what_a_stage_cannot_play_is_skipped() {
     let scenario: Scenario = KILLED.replacen("do = \"kill\"", "do = \"partition\"", 1).parse().unwrap();

@@ -62,7 +62,7 @@ impl Behaviour {
             .with_cache_size(0);
         Behaviour {
             limits: connection_limits::Behaviour::new(limits),
-            streams: streams::Behaviour::new(accepted),
+            streams: streams::Behaviour::new(accepted, config.versions),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             identify: identify::Behaviour::new(identify),
             kad: Kademlia::new(kad(peer, config.server)),

@@ -25,16 +25,29 @@ pub(super) enum Protocol {
     Table,
 }
 
-/// The name of [`Protocol::Packet`] on the wire.
-const PACKET: StreamProtocol = StreamProtocol::new("/palimpsest/1/packet");
-/// The name of [`Protocol::Table`] on the wire.
-const TABLE: StreamProtocol = StreamProtocol::new("/palimpsest/1/table");
+/// The versions of our protocols that a node speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// That of today.
+    #[default]
+    Today,
+    /// A next one beside it, which both ends prefer where both know it. It is made up: it differs by its name only, and
+    /// shows in tests that a network can be upgraded node by node.
+    TodayAndNext,
+}
 
-impl Protocol {
-    fn name(self) -> StreamProtocol {
-        match self {
-            Protocol::Packet => PACKET,
-            Protocol::Table => TABLE,
+impl Versions {
+    /// The names on the wire, the one that is preferred first.
+    fn names(self, protocol: Protocol) -> &'static [StreamProtocol] {
+        static PACKET: [StreamProtocol; 2] =
+            [StreamProtocol::new("/palimpsest/2/packet"), StreamProtocol::new("/palimpsest/1/packet")];
+        static TABLE: [StreamProtocol; 2] =
+            [StreamProtocol::new("/palimpsest/2/table"), StreamProtocol::new("/palimpsest/1/table")];
+        match (self, protocol) {
+            (Versions::Today, Protocol::Packet) => &PACKET[1..],
+            (Versions::Today, Protocol::Table) => &TABLE[1..],
+            (Versions::TodayAndNext, Protocol::Packet) => &PACKET,
+            (Versions::TodayAndNext, Protocol::Table) => &TABLE,
         }
     }
 }
@@ -61,14 +74,15 @@ pub(super) struct Incoming {
 pub(super) struct Behaviour {
     /// Which of our protocols are answered when a peer opens them.
     accepted: &'static [Protocol],
+    versions: Versions,
     connections: HashMap<PeerId, Vec<ConnectionId>>,
     events: VecDeque<ToSwarm<Incoming, Open>>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
-    pub(super) fn new(accepted: &'static [Protocol]) -> Behaviour {
-        Behaviour { accepted, connections: HashMap::new(), events: VecDeque::new(), waker: None }
+    pub(super) fn new(accepted: &'static [Protocol], versions: Versions) -> Behaviour {
+        Behaviour { accepted, versions, connections: HashMap::new(), events: VecDeque::new(), waker: None }
     }
 
     /// Opens a stream to a connected peer; `opened` is dropped if the peer is not connected.
@@ -100,7 +114,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(self.accepted))
+        Ok(Handler::new(self.accepted, self.versions))
     }
 
     fn handle_established_outbound_connection(
@@ -111,7 +125,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(self.accepted))
+        Ok(Handler::new(self.accepted, self.versions))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {

@@ -5,6 +5,7 @@
 //! a candidate               candidates that came since and are nearer
 //! one of the diversions     candidates that say that they have room
 //! neither                   candidates, then diversions
+//! where ids were ground     nobody: who came and is nearer came for that ([`crate::select::with_region`])
 //! about to leave            candidates, then diversions
 //! ```
 //!
@@ -12,7 +13,7 @@
 //! whom a shard was diverted to waits until there is room nearer to it.
 
 use crate::ids::{Locator, NodeId};
-use crate::select::{NodeTable, candidates, diversions};
+use crate::select::{NodeTable, candidates, diversions, with_region};
 use std::collections::BTreeSet;
 
 /// Nodes of each kind that are tried for one shard.
@@ -37,6 +38,10 @@ impl Giver<'_> {
     /// has not just said that it is full.
     pub fn receivers(&self, table: &NodeTable, locator: &Locator, may_take: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
         let mut near = candidates(table, &locator.position());
+        let region = with_region(table, &locator.position());
+        if !self.drains && region.len() > near.len() && region.contains(&self.own) {
+            return Vec::new();
+        }
         let rank = near.iter().position(|id| *id == self.own).filter(|_| !self.drains);
         let open = |id: &NodeId| *id != self.own && may_take(id);
         if let Some(rank) = rank {
@@ -83,7 +88,7 @@ mod tests {
                 moves += 1;
                 prop_assert!(moves <= 2);
             }
-            let near = candidates(&table, &locator.position());
+            let near = with_region(&table, &locator.position());
             let far = diversions(&table, &locator);
             prop_assert!(near.contains(&own) || far.contains(&own) || !near.iter().chain(&far).any(has_room));
         }
@@ -116,6 +121,24 @@ mod tests {
         // Where the nearest are full, the others take it.
         let full: BTreeSet<NodeId> = near.iter().copied().collect();
         assert_eq!(leaving.receivers(&table, &locator, |id| !full.contains(id)), far[..6]);
+    }
+
+    /// Nodes that came and are nearer than anybody can be by chance.
+    #[test]
+    fn who_came_to_eclipse_is_handed_nothing() {
+        let locator = Locator(crypto::hash(b"hunted"));
+        let all = network(6_000);
+        let (honest, pool) = all.split_at(300);
+        let ground = candidates(&table_of(pool), &locator.position());
+        let came: BTreeSet<NodeId> = ground.iter().copied().collect();
+        let (before, with) =
+            (table_of(honest), honest.iter().chain(pool.iter().filter(|node| came.contains(&node.id))));
+        let table = table_of(&with.cloned().collect::<Vec<_>>());
+        for own in candidates(&before, &locator.position()) {
+            assert_eq!(giver(own, &came).receivers(&table, &locator, |_| true), [], "as long as it stays");
+            let leaving = Giver { drains: true, ..giver(own, &came) };
+            assert_eq!(leaving.receivers(&table, &locator, |_| true)[0], ground[0]);
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::select::NodeTable;
 use std::collections::BTreeMap;
 
 mod diversion;
+mod region;
 
 pub use diversion::{Whereabouts, diversions, whereabouts};
+pub use region::with_region;
 
 /// The cap on a node's load, relative to the mean load.
 const LOAD_CAP: f64 = 1.25;

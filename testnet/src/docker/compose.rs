@@ -1,13 +1,14 @@
 //! The compose file: the template of the repository, filled in.
 
-use super::plan::{Plan, lan_name, multiaddr, node_name};
+use super::plan::{Plan, Side, lan_name, multiaddr, node_name, user_name};
 use crate::process::Transport;
 
 /// The template, see there.
 const TEMPLATE: &str = include_str!("../../docker/compose.yaml");
-/// What stands before the lines of each node, and of each LAN, and after them.
+/// What stands before the lines of each node, each LAN and each user, and after them.
 const EACH_NODE: &str = "# each node";
 const EACH_LAN: &str = "# each lan";
+const EACH_USER: &str = "# each user";
 const END: &str = "# end";
 /// Threads of each node: many share this machine's processors.
 const THREADS: &str = "1";
@@ -20,7 +21,7 @@ pub(super) fn render(plan: &Plan) -> String {
     let mut begun = false;
     while let Some(line) = lines.next() {
         begun |= !line.starts_with('#');
-        let repeat = [EACH_NODE, EACH_LAN].contains(&line);
+        let repeat = [EACH_NODE, EACH_LAN, EACH_USER].contains(&line);
         if !repeat {
             if begun {
                 text += &filled(line, &general(plan));
@@ -29,7 +30,11 @@ pub(super) fn render(plan: &Plan) -> String {
             continue;
         }
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
-        let values = if line == EACH_NODE { nodes(plan) } else { lans(plan) };
+        let values = match line {
+            EACH_NODE => nodes(plan),
+            EACH_LAN => lans(plan),
+            _ => users(plan),
+        };
         for mut values in values {
             values.extend(general(plan));
             for line in &block {
@@ -50,7 +55,14 @@ fn general(plan: &Plan) -> Values {
         ("name", plan.name.to_string()),
         ("label", super::LABEL.to_owned()),
         ("wan", plan.subnet.wan()),
+        ("disk", disk(plan)),
     ]
+}
+
+/// What the volumes of nodes are, as JSON.
+fn disk(plan: &Plan) -> String {
+    let options = |mib| serde_json::json!({"type": "tmpfs", "device": "tmpfs", "o": format!("size={mib}m")});
+    plan.disk_mib.map_or_else(|| "{}".to_owned(), |mib| options(mib).to_string())
 }
 
 fn nodes(plan: &Plan) -> Vec<Values> {
@@ -79,6 +91,13 @@ fn lans(plan: &Plan) -> Vec<Values> {
     plan.lans.iter().enumerate().map(of).collect()
 }
 
+fn users(plan: &Plan) -> Vec<Values> {
+    let of = |(side, address): (Side, &std::net::Ipv4Addr)| {
+        vec![("user", user_name(side).to_owned()), ("address", address.to_string())]
+    };
+    Side::ALL.into_iter().zip(&plan.users).map(of).collect()
+}
+
 /// The arguments of a node's `pald`.
 fn command(plan: &Plan, index: u32) -> Vec<String> {
     let mut words: Vec<String> = ["run", "--data-dir", "/data", "--threads", THREADS].map(str::to_owned).to_vec();
@@ -94,6 +113,9 @@ fn command(plan: &Plan, index: u32) -> Vec<String> {
     }
     if let Some(quota) = &plan.quota {
         words.extend(["--quota".to_owned(), quota.clone()]);
+    }
+    if plan.next_version.contains(&index) {
+        words.push("--next-version".to_owned());
     }
     words
 }
@@ -118,8 +140,12 @@ mod tests {
     fn nothing_is_left_to_fill_in() {
         let text = render(&plan(24, 0.25));
         assert!(!text.contains('@') && !text.contains("# each") && !text.contains("# end"), "{text}");
-        assert_eq!(text.matches("\"org.palimpsest.testnet\": \"t\"").count(), 24 + 2 + 1 + 2 + 24, "all is labelled");
-        assert_eq!(text.matches("ipv4_address").count(), 24 + 2 * 2);
+        assert_eq!(
+            text.matches("\"org.palimpsest.testnet\": \"t\"").count(),
+            24 + 2 + 2 + 1 + 2 + 24,
+            "all is labelled"
+        );
+        assert_eq!(text.matches("ipv4_address").count(), 24 + 2 + 2 * 2);
         assert_eq!(text.lines().filter(|line| line.starts_with("volumes:")).count(), 1);
         assert!(!render(&plan(3, 0.0)).contains("lan-"));
     }
@@ -140,6 +166,11 @@ mod tests {
              \"--bootstrap\",\"/ip4/10.77.0.4/tcp/4646\",\"--quota\",\"1G\"]"
         );
         assert_eq!(commands[3].matches("--bootstrap").count(), 3);
+        assert!(render(&plan).contains("driver_opts: {}\n"));
+        plan.disk_mib = Some(16);
+        assert_eq!(render(&plan).matches(r#""o":"size=16m""#).count(), 4);
+        plan.next_version = vec![2];
+        assert!(told(&plan)[2].contains("--next-version") && !told(&plan)[1].contains("--next-version"));
         plan.transport = Transport::All;
         assert_eq!(told(&plan)[3].matches("--listen").count(), 2);
     }

@@ -13,7 +13,7 @@ const DELAY_MAX: Duration = Duration::from_secs(10);
 /// Bits a second at least and at most: below, one packet of an onion takes a minute; above, no link is slowed down.
 const BANDWIDTH_RANGE: std::ops::RangeInclusive<u64> = 10_000..=100_000_000_000;
 /// Packets that a link with a delay holds: those of 10 s at 20 Mbit/s and more.
-const NETEM_PACKETS: &str = "20000";
+pub(super) const HELD_MAX: u32 = 20_000;
 
 /// How long a packet takes from the node that sends it, one way: a round trip between two nodes has it twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,20 +115,20 @@ impl Links {
         *self == Self::default()
     }
 
-    /// Whether it takes the kernel's `netem`; the rest can be done without.
+    /// Whether packets are to be delayed: by the kernel's `netem`, or where that is missing by a program of ours.
     #[must_use]
-    pub fn need_netem(&self) -> bool {
+    pub fn are_slow(&self) -> bool {
         self.latency.is_some()
     }
 
-    /// What `tc` is to do with what leaves an interface; none if it has nothing to do.
+    /// What `tc` is to do with what leaves an interface; none if it has nothing to do. `held`: the delay is made elsewhere.
     #[must_use]
-    pub fn tc(&self, interface: &str) -> Option<Vec<String>> {
+    pub fn tc(&self, interface: &str, held: bool) -> Option<Vec<String>> {
         let rate = self.bandwidth.map(|Bandwidth(bits)| format!("{bits}bit"));
         let mut line = words(&["qdisc", "replace", "dev", interface, "root"]);
-        match (self.latency, rate) {
+        match (self.latency.filter(|_| !held), rate) {
             (Some(Latency { delay, jitter }), rate) => {
-                line.extend(words(&["netem", "limit", NETEM_PACKETS, "delay"]));
+                line.extend(words(&["netem", "limit", &HELD_MAX.to_string(), "delay"]));
                 line.push(format!("{}ms", delay.as_millis()));
                 if !jitter.is_zero() {
                     line.push(format!("{}ms", jitter.as_millis()));
@@ -152,6 +152,17 @@ impl Links {
     pub fn lossy_rule(&self) -> Option<String> {
         let Loss(share) = self.loss.filter(|&Loss(share)| share > 0.0)?;
         Some(format!("-A INPUT ! -i lo -m statistic --mode random --probability {share:.6} -j DROP"))
+    }
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let latency = self.latency.map(|latency| format!("{latency} one way"));
+        let bandwidth = self.bandwidth.map(|bandwidth| bandwidth.to_string());
+        let loss = self.loss.map(|Loss(share)| format!("{}% lost", share * 100.0));
+        let all: Vec<String> = [latency, bandwidth, loss].into_iter().flatten().collect();
+        formatter.write_str(if all.is_empty() { "as fast as the machine" } else { "" })?;
+        formatter.write_str(&all.join(", "))
     }
 }
 
@@ -206,18 +217,22 @@ mod tests {
             loss: loss.map(|text| text.parse().unwrap()),
             bandwidth: bandwidth.map(|text| text.parse().unwrap()),
         };
-        let told = |links: Links| links.tc("eth0").map(|line| line.join(" "));
+        let told = |links: Links| links.tc("eth0", false).map(|line| line.join(" "));
         let plain = links(None, None, None);
         assert!(plain.are_plain() && told(plain).is_none() && plain.lossy_rule().is_none());
         let all = links(Some("50ms±10"), Some("1%"), Some("20mbit"));
-        assert!(all.need_netem());
+        assert!(all.are_slow());
+        assert_eq!(all.to_string(), "50ms±10 one way, 20mbit, 1% lost");
+        assert_eq!(plain.to_string(), "as fast as the machine");
         let netem = "qdisc replace dev eth0 root netem limit 20000 delay 50ms 10ms rate 20000000bit";
         assert_eq!(told(all).unwrap(), netem);
         let rule = "-A INPUT ! -i lo -m statistic --mode random --probability 0.010000 -j DROP";
         assert_eq!(all.lossy_rule().unwrap(), rule);
         let narrow = links(None, None, Some("20mbit"));
-        assert!(!narrow.need_netem());
+        assert!(!narrow.are_slow());
         assert_eq!(told(narrow).unwrap(), "qdisc replace dev eth0 root tbf rate 20000000bit burst 25000 latency 200ms");
         assert!(links(None, Some("0%"), None).lossy_rule().is_none());
+        assert_eq!(all.tc("eth0", true), narrow.tc("eth0", false), "what is delayed elsewhere");
+        assert!(links(Some("50ms"), None, None).tc("eth0", true).is_none());
     }
 }

@@ -2,13 +2,20 @@
 //! of the machine are run in the container's network namespace. Nothing is ever changed in the machine's own.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::delay;
 use super::engine::run;
 use super::error::DockerError;
-use super::link::Links;
-use super::plan::{Lan, Plan};
+use super::link::{Latency, Links};
+use super::plan::{Lan, Plan, Side};
+use crate::process::find_program;
 
 /// Time for one call of a tool.
 const TOOL_DEADLINE: Duration = Duration::from_secs(20);
@@ -25,10 +32,17 @@ pub(super) struct Wanted {
     pub(super) partition: bool,
 }
 
+/// The program that holds packets, see [`delay`].
+pub(super) const HOLDER: &str = "pal-testnet";
+/// What it says when it has begun.
+pub const HOLDING: &str = "holding\n";
+
 /// The tools, as far as they are needed.
 #[derive(Debug, Clone)]
 pub(super) struct Tools {
     nsenter: PathBuf,
+    /// The program that delays packets, where the kernel does not.
+    holder: Option<PathBuf>,
 }
 
 impl Tools {
@@ -47,48 +61,86 @@ impl Tools {
             _ => "a link's latency, loss or bandwidth",
         };
         let missing = |what| DockerError::Missing { what, purpose };
-        if !rustix::process::geteuid().is_root() {
-            return Err(missing("the right of root (to enter the network of a container)"));
-        }
-        let nsenter = tool("nsenter").ok_or(missing("the program `nsenter`"))?;
-        if (nat || partition || links.loss.is_some()) && tool("iptables-restore").is_none() {
+        let nsenter = enterer(purpose)?;
+        if (nat || partition || !links.are_plain()) && tool("iptables-restore").is_none() {
             return Err(missing("the program `iptables-restore`"));
         }
         if nat && tool("ip").is_none() {
             return Err(missing("the program `ip`"));
         }
-        if let Some(line) = links.tc("lo") {
-            let purpose = if links.need_netem() { "--latency" } else { "--bandwidth" };
-            if tool("tc").is_none() {
-                return Err(DockerError::Missing { what: "the program `tc`", purpose });
-            }
+        let mut holder = None;
+        if !links.are_plain() {
             // Tried in an empty network of its own, which ends with the program.
             let unshare = tool("unshare").ok_or(missing("the program `unshare`"))?;
-            let mut words = vec!["--net".to_owned(), "tc".to_owned()];
-            words.extend(line);
-            if run(&unshare, &words, None, TOOL_DEADLINE).await.is_err() {
-                let what = if links.need_netem() {
-                    "`sch_netem` in this machine's kernel (CONFIG_NET_SCH_NETEM)"
-                } else {
-                    "`sch_tbf` in this machine's kernel (CONFIG_NET_SCH_TBF)"
-                };
-                return Err(DockerError::Missing { what, purpose });
+            let may = |held| try_links(&unshare, links, held);
+            if let Err(lack) = may(false).await {
+                if !links.are_slow() || may(true).await.is_err() {
+                    return Err(lack);
+                }
+                let found = find_program(HOLDER, None);
+                holder = Some(found.map_err(|_| missing("the program `pal-testnet`, in the folder of this one"))?);
             }
         }
-        Ok(Some(Self { nsenter }))
+        Ok(Some(Self { nsenter, holder }))
+    }
+
+    /// Whether the delay of links is made by a program of ours.
+    pub(super) fn hold(&self) -> bool {
+        self.holder.is_some()
     }
 
     /// Makes a node's network what the plan says; what was before is forgotten.
     pub(super) async fn wire_node(&self, plan: &Plan, index: u32, pid: u32) -> Result<(), DockerError> {
-        if let Some(line) = plan.links.tc(INTERFACE) {
-            self.enter(pid, "tc", &line, None).await?;
-        }
         let lan = plan.nodes.get(index as usize).and_then(|place| plan.lans.get(place.lan?));
         if let Some(lan) = lan {
             let route = ["route", "replace", "default", "via"].map(str::to_owned);
             self.enter(pid, "ip", &[&route[..], &[lan.inside.to_string()]].concat(), None).await?;
         }
-        self.enter(pid, "iptables-restore", &[], Some(&node_rules(plan, index))).await
+        self.wire(plan, &plan.beyond(index), pid).await
+    }
+
+    /// Makes a user's network what the plan says.
+    pub(super) async fn wire_user(&self, plan: &Plan, side: Side, pid: u32) -> Result<(), DockerError> {
+        self.wire(plan, &plan.beyond_side(side), pid).await
+    }
+
+    async fn wire(&self, plan: &Plan, beyond: &[Ipv4Addr], pid: u32) -> Result<(), DockerError> {
+        if let Some(line) = plan.links.tc(INTERFACE, self.hold()) {
+            self.enter(pid, "tc", &line, None).await?;
+        }
+        let mut rules = end_rules(&plan.links, beyond);
+        if let (Some(holder), Some(latency)) = (&self.holder, plan.links.latency) {
+            self.begin_holding(holder, latency, pid).await?;
+            rules += &delay::rules();
+        }
+        self.enter(pid, "iptables-restore", &[], Some(&rules)).await
+    }
+
+    /// Starts the program that delays what comes into a container, unless it runs. It outlives this one, and ends with the
+    /// container.
+    async fn begin_holding(&self, holder: &Path, latency: Latency, pid: u32) -> Result<(), DockerError> {
+        let words =
+            ["docker", "hold", "--latency", &latency.to_string(), "--process", &pid.to_string()].map(str::to_owned);
+        let command = format!("{HOLDER} {}", words.join(" "));
+        let failed = |source| DockerError::Spawn { command: command.clone(), source };
+        let mut child = Command::new(&self.nsenter)
+            .arg(network_of(pid)?)
+            .arg(holder)
+            .args(&words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // Ctrl-C is for those who clean up.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let mut said = [0; HOLDING.len()];
+        let Some(mut out) = child.stdout.take() else { return Ok(()) };
+        match tokio::time::timeout(TOOL_DEADLINE, out.read_exact(&mut said)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(source)) => Err(failed(source)),
+            Err(_) => Err(DockerError::TimedOut { command, after: TOOL_DEADLINE }),
+        }
     }
 
     /// Makes a container the router of a LAN.
@@ -97,28 +149,71 @@ impl Tools {
     }
 
     async fn enter(&self, pid: u32, tool: &str, args: &[String], input: Option<&str>) -> Result<(), DockerError> {
-        let network = |process: &str| fs::read_link(Path::new("/proc").join(process).join("ns/net"));
-        let (theirs, ours) = (network(&pid.to_string()), network("self"));
-        match (theirs, ours) {
-            (Ok(theirs), Ok(ours)) if theirs != ours => {}
-            _ => {
-                let what = "a container that runs on this machine, in a network of its own";
-                return Err(DockerError::Missing { what, purpose: "a change of its links" });
-            }
-        }
-        let mut words = vec![format!("--net=/proc/{pid}/ns/net"), tool.to_owned()];
+        let mut words = vec![network_of(pid)?, tool.to_owned()];
         words.extend_from_slice(args);
         run(&self.nsenter, &words, input, TOOL_DEADLINE).await.map(|_| ())
     }
 }
 
-/// All rules of a node: incoming packets of the other side of a partition, and those that are lost, are dropped.
-fn node_rules(plan: &Plan, index: u32) -> String {
+/// The program that enters a container's network.
+///
+/// # Errors
+/// It is missing, or the right to do so.
+pub(super) fn enterer(purpose: &'static str) -> Result<PathBuf, DockerError> {
+    let missing = |what| DockerError::Missing { what, purpose };
+    if !rustix::process::geteuid().is_root() {
+        return Err(missing("the right of root (to enter the network of a container)"));
+    }
+    tool("nsenter").ok_or(missing("the program `nsenter`"))
+}
+
+/// What tells `nsenter` to enter the network of a container's process.
+///
+/// # Errors
+/// It is gone, or its network is that of this machine.
+pub(super) fn network_of(pid: u32) -> Result<String, DockerError> {
+    let network = |process: &str| fs::read_link(Path::new("/proc").join(process).join("ns/net"));
+    match (network(&pid.to_string()), network("self")) {
+        (Ok(theirs), Ok(ours)) if theirs != ours => Ok(format!("--net=/proc/{pid}/ns/net")),
+        _ => {
+            let what = "a container that runs on this machine, in a network of its own";
+            Err(DockerError::Missing { what, purpose: "a change of its links" })
+        }
+    }
+}
+
+/// Whether this kernel can make such links, the delay by itself or (`held`) with a program's help.
+async fn try_links(unshare: &Path, links: Links, held: bool) -> Result<(), DockerError> {
+    if let Some(line) = links.tc("lo", held) {
+        let netem = links.are_slow() && !held;
+        let purpose = if netem { "--latency" } else { "--bandwidth" };
+        if tool("tc").is_none() {
+            return Err(DockerError::Missing { what: "the program `tc`", purpose });
+        }
+        let mut words = vec!["--net".to_owned(), "tc".to_owned()];
+        words.extend(line);
+        if run(unshare, &words, None, TOOL_DEADLINE).await.is_err() {
+            let what = if netem {
+                "`sch_netem` or `xt_NFQUEUE` in this machine's kernel (CONFIG_NET_SCH_NETEM, CONFIG_NETFILTER_XT_TARGET_NFQUEUE)"
+            } else {
+                "`sch_tbf` in this machine's kernel (CONFIG_NET_SCH_TBF)"
+            };
+            return Err(DockerError::Missing { what, purpose });
+        }
+    }
+    if held {
+        run(unshare, &["--net", "iptables-restore"], Some(&delay::rules()), TOOL_DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// All rules of a node, or of a user: incoming packets from beyond a partition, and those that are lost, are dropped.
+fn end_rules(links: &Links, beyond: &[Ipv4Addr]) -> String {
     let mut rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n".to_owned();
-    for address in plan.beyond(index) {
+    for address in beyond {
         rules += &format!("-A INPUT -s {address} -j DROP\n");
     }
-    if let Some(rule) = plan.links.lossy_rule() {
+    if let Some(rule) = links.lossy_rule() {
         rules += &format!("{rule}\n");
     }
     rules + "COMMIT\n"
@@ -144,7 +239,7 @@ fn tool(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tools, Wanted, node_rules, router_rules};
+    use super::{Tools, Wanted, end_rules, router_rules};
     use crate::docker::plan::Plan;
     use crate::process::Fraction;
 
@@ -161,17 +256,18 @@ mod tests {
     #[test]
     fn a_partition_drops_what_comes_from_beyond_and_ends_without_trace() {
         let mut plan = plan(0.0);
-        let whole = node_rules(&plan, 0);
+        let rules = |plan: &Plan| end_rules(&plan.links, &plan.beyond(0));
+        let whole = rules(&plan);
         assert!(!whole.contains("DROP"));
         plan.island = vec![0, 1];
-        let cut = node_rules(&plan, 0);
-        assert_eq!(cut.matches("-j DROP").count(), 6);
+        let cut = rules(&plan);
+        assert_eq!(cut.matches("-j DROP").count(), 6 + 1, "six nodes and a user");
         assert!(cut.contains("-A INPUT -s 10.77.0.4 -j DROP\n") && !cut.contains("10.77.0.3"), "{cut}");
         plan.links.loss = Some("1%".parse().unwrap());
-        assert_eq!(node_rules(&plan, 0).matches("-j DROP").count(), 7);
+        assert_eq!(rules(&plan).matches("-j DROP").count(), 8);
         plan.island.clear();
         plan.links.loss = None;
-        assert_eq!(node_rules(&plan, 0), whole);
+        assert_eq!(rules(&plan), whole);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const NODES_MAX: u32 = 200;
 pub(super) const PORT: u16 = 4646;
 /// Nodes that newcomers are told of. They are never behind NAT.
 pub(super) const BOOTSTRAP_NODES: u32 = 3;
+/// Users inside of the network: one where most nodes are, and one that a partition cuts off with the island.
+const USERS: u8 = 2;
 /// Nodes behind one router, as in a home.
 const LAN_NODES: u32 = 4;
 /// Bytes of the file at most.
@@ -126,6 +128,20 @@ pub struct Lan {
     pub outside: Ipv4Addr,
 }
 
+/// Where a user inside of the network is, when that is cut into two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// With those who were not chosen.
+    Mainland,
+    /// With those who were cut off.
+    Island,
+}
+
+impl Side {
+    /// Both, in the order of [`Plan::users`].
+    pub(super) const ALL: [Self; USERS as usize] = [Self::Mainland, Self::Island];
+}
+
 /// A node's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -144,16 +160,28 @@ pub struct Plan {
     pub subnet: Subnet,
     /// What the links are like.
     pub links: Links,
+    /// Whether the delay of links is made by a program of ours, since the kernel has no `netem`.
+    #[serde(default)]
+    pub held: bool,
     /// How nodes talk.
     pub transport: Transport,
     /// The quota of each in `pald`'s notation; none: its default.
     pub quota: Option<String>,
+    /// MiB of the disk that each has; none: this machine's.
+    #[serde(default)]
+    pub disk_mib: Option<u64>,
+    /// Addresses of users inside of the network, one for each [`Side`]. Their links are as those of nodes.
+    #[serde(default)]
+    pub users: Vec<Ipv4Addr>,
     /// All nodes, by index.
     pub nodes: Vec<Place>,
     /// All LANs.
     pub lans: Vec<Lan>,
     /// One side of a partition; empty: there is none.
     pub island: Vec<u32>,
+    /// Nodes that speak a next version of the protocols beside today's.
+    #[serde(default)]
+    pub next_version: Vec<u32>,
 }
 
 impl Plan {
@@ -185,8 +213,10 @@ impl Plan {
             let (inside, outside) = (subnet.at(16 + lan, 2), subnet.at(1, lan + 2));
             lans.push(Lan { subnet: subnet.lan(lan), inside, outside });
         }
+        let users = (0..USERS).map(|user| subnet.at(2, user + 2)).collect();
         let (links, transport, quota, island) = (Links::default(), Transport::Tcp, None, Vec::new());
-        Ok(Self { name, subnet, links, transport, quota, nodes: places, lans, island })
+        let (held, disk_mib, nodes, next_version) = (false, None, places, Vec::new());
+        Ok(Self { name, subnet, links, held, transport, quota, disk_mib, users, nodes, lans, island, next_version })
     }
 
     /// The name under which the engine knows all of it.
@@ -205,6 +235,12 @@ impl Plan {
     #[must_use]
     pub fn container(&self, index: u32) -> String {
         format!("{}-{}", self.project(), node_name(index))
+    }
+
+    /// The name of the container in whose network a user is.
+    #[must_use]
+    pub fn user(&self, side: Side) -> String {
+        format!("{}-{}", self.project(), user_name(side))
     }
 
     /// The name of a router's container.
@@ -247,15 +283,23 @@ impl Plan {
     /// LANs among them. Empty if there is no partition.
     #[must_use]
     pub fn beyond(&self, index: u32) -> Vec<Ipv4Addr> {
+        self.beyond_side(if self.island.contains(&index) { Side::Island } else { Side::Mainland })
+    }
+
+    /// The same for all on one side.
+    #[must_use]
+    pub fn beyond_side(&self, here: Side) -> Vec<Ipv4Addr> {
         if self.island.is_empty() {
             return Vec::new();
         }
-        let here = self.island.contains(&index);
-        let others = self.indices().zip(&self.nodes).filter(|(other, _)| self.island.contains(other) != here);
+        let is_here = |index| self.island.contains(&index) == (here == Side::Island);
+        let others = self.indices().zip(&self.nodes).filter(|&(other, _)| !is_here(other));
         let mut addresses: Vec<Ipv4Addr> = others
             .map(|(_, place)| place.lan.and_then(|lan| self.lans.get(lan)).map_or(place.address, |lan| lan.outside))
             .collect();
         addresses.dedup();
+        addresses
+            .extend(self.users.iter().zip(Side::ALL).filter(|(_, side)| *side != here).map(|(address, _)| address));
         addresses
     }
 
@@ -291,6 +335,14 @@ impl Plan {
 /// A node's name within its network.
 pub(super) fn node_name(index: u32) -> String {
     format!("node-{index:03}")
+}
+
+/// A user's name within its network.
+pub(super) fn user_name(side: Side) -> &'static str {
+    match side {
+        Side::Mainland => "user",
+        Side::Island => "islander",
+    }
 }
 
 /// A LAN's name within its network.
@@ -339,7 +391,8 @@ mod tests {
             let plan = plan(nodes, nat).unwrap();
             let mut addresses: BTreeSet<_> = plan.nodes.iter().map(|place| place.address).collect();
             addresses.extend(plan.lans.iter().flat_map(|lan| [lan.inside, lan.outside]));
-            assert_eq!(addresses.len(), nodes as usize + 2 * plan.lans.len());
+            addresses.extend(&plan.users);
+            assert_eq!(addresses.len(), nodes as usize + 2 * plan.lans.len() + 2);
             assert!(plan.nodes.iter().all(|place| place.lan.is_none_or(|lan| lan < plan.lans.len())));
         }
         let quarter = plan(24, 0.25).unwrap();
@@ -364,8 +417,8 @@ mod tests {
         assert_eq!(plan.side(&[0, 4]), [0, 4, 5, 6, 7]);
         plan.island = plan.side(&[0, 4]);
         let told = |index| plan.beyond(index).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(told(0), ["10.77.0.3", "10.77.0.4", "10.77.0.5"]);
-        assert_eq!(told(1), ["10.77.0.2", "10.77.1.2"]);
+        assert_eq!(told(0), ["10.77.0.3", "10.77.0.4", "10.77.0.5", "10.77.2.2"]);
+        assert_eq!(told(1), ["10.77.0.2", "10.77.1.2", "10.77.2.3"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::sample::SplitMix64;
 
 /// A share of the nodes, from none to all.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Fraction(f64);
 
 /// Why a text is no [`Fraction`].

@@ -125,6 +125,9 @@ impl Testnet {
         if let Some(quota) = &self.state.quota {
             command.args(["--quota", quota]);
         }
+        if node.next_version {
+            command.arg("--next-version");
+        }
         command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
         let spawned = |source| TestnetError::Spawn { program: self.state.pald.clone(), source };
         let child = command.spawn().map_err(spawned)?;

@@ -61,6 +61,31 @@ pub struct Pal {
     pub bootstrap: PathBuf,
 }
 
+/// How programs are run: as they are, or through another one that becomes them in another place.
+#[derive(Debug, Clone, Default)]
+pub struct Way(Option<(PathBuf, String)>);
+
+impl Way {
+    /// Through a program that takes one word of its own, and then the command.
+    #[must_use]
+    pub fn through(program: PathBuf, word: String) -> Self {
+        Self(Some((program, word)))
+    }
+
+    /// A program that is to be run so.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        match &self.0 {
+            None => Command::new(program),
+            Some((through, word)) => {
+                let mut command = Command::new(through);
+                command.arg(word).arg(program);
+                command
+            }
+        }
+    }
+}
+
 /// What one call of `pal` did and cost.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -88,8 +113,22 @@ impl Pal {
     /// # Errors
     /// It cannot be started or awaited. What it says of its own fate is in the [`Run`].
     pub async fn run<S: AsRef<OsStr>>(&self, home: &Home, args: &[S], deadline: Duration) -> Result<Run, TestnetError> {
+        self.run_by(&Way::default(), home, args, deadline).await
+    }
+
+    /// The same in another place.
+    ///
+    /// # Errors
+    /// As of [`Pal::run`].
+    pub async fn run_by<S: AsRef<OsStr>>(
+        &self,
+        way: &Way,
+        home: &Home,
+        args: &[S],
+        deadline: Duration,
+    ) -> Result<Run, TestnetError> {
         let failed = |source| TestnetError::Spawn { program: self.program.clone(), source };
-        let mut command = Command::new(&self.program);
+        let mut command = way.command(&self.program);
         // Whoever runs this may have settings of their own.
         for (name, _) in std::env::vars_os() {
             if [b"PAL_", b"XDG_"].iter().any(|&ours| name.as_encoded_bytes().starts_with(ours)) {

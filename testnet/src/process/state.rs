@@ -95,6 +95,9 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Its log, of all its lives.
     pub log: PathBuf,
+    /// Whether it speaks a next version beside today's, from its next start on.
+    #[serde(default)]
+    pub next_version: bool,
 }
 
 impl Node {
@@ -102,7 +105,8 @@ impl Node {
     pub(super) fn new(dir: &Path, index: u32) -> Self {
         let name = format!("node-{index:03}");
         let (data_dir, log) = (dir.join(&name), dir.join(format!("{name}.log")));
-        Self { index, pid: 0, started_ticks: 0, id: String::new(), addresses: Vec::new(), data_dir, log }
+        let (id, addresses) = (String::new(), Vec::new());
+        Self { index, pid: 0, started_ticks: 0, id, addresses, data_dir, log, next_version: false }
     }
 
     /// How its process is now.

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
-use super::{Account, Disk, Scenario, Step};
-use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, UpOptions};
-use crate::process::{Fraction, Transport};
+use super::{Account, Disk, Place, Scenario, Step};
+use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, Side, UpOptions};
+use crate::process::{Transport, Way};
 use crate::search::Canary;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
-/// Addresses of a played scenario, other than those of a network that is up all the while.
-const SUBNET: &str = "10.79.0.0/16";
+/// Addresses of played scenarios, other than those of a network that is up all the while: one of so many subnets from 10.128
+/// on, so that several can be played at once.
+const SUBNETS: u32 = 120;
 
 pub(super) struct Stage {
     net: DockerNet,
@@ -34,24 +35,29 @@ impl Stage {
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             name: container_name().map_err(broken)?,
-            subnet: SUBNET.parse().map_err(broken)?,
+            subnet: format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?,
             nodes: scenario.nodes,
-            nat: Fraction::new(0.0).map_err(broken)?,
+            nat: scenario.nat,
             links: scenario.links,
             transport: Transport::Tcp,
             quota: scenario.quota_mib.map(|mib| format!("{mib}M")),
+            disk_mib: scenario.disk_mib,
             bin_dir: theatre.bin_dir.clone(),
             deadline: UP_DEADLINE,
         };
-        let net = DockerNet::up(options).await.map_err(|error| match error {
-            error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
-            error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => {
-                StageError::Lacks(error.to_string())
-            }
-            error => broken(error),
-        })?;
+        let net = DockerNet::up(options).await.map_err(lacks)?;
         let users = Users::new(theatre, net.bootstrap_file())?;
         Ok(Self { net, users, nodes: scenario.nodes, dir: theatre.dir.clone() })
+    }
+
+    /// The way to where a user is.
+    pub(super) async fn way(&self, place: Place) -> Result<Way, StageError> {
+        let side = match place {
+            Place::Outside => return Ok(Way::default()),
+            Place::Inside => Side::Mainland,
+            Place::Island => Side::Island,
+        };
+        self.net.inside(side).await.map_err(lacks)
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
@@ -61,17 +67,20 @@ impl Stage {
             Step::Pause { fraction, seed } => self.net.pause(&chosen(self.nodes, fraction, seed)).await,
             Step::Partition { fraction, seed } => self.net.partition(&chosen(self.nodes, fraction, seed)).await,
             Step::Heal {} => self.net.heal().await,
-            Step::Restart {} => self.net.restart(UP_DEADLINE).await,
-            Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } | Step::Rot { .. } => return Ok(()),
-        };
-        match done {
-            Ok(_) => Ok(()),
-            Err(error @ DockerError::Missing { .. }) => {
-                // Nothing was shown, and nothing may be left.
-                Err(StageError::Lacks(error.to_string()))
+            Step::Upgrade { fraction, seed } => {
+                self.net.upgrade(&chosen(self.nodes, fraction, seed), UP_DEADLINE).await.map(|()| Vec::new())
             }
-            Err(error) => Err(broken(error)),
-        }
+            Step::Restart {} => self.net.restart(UP_DEADLINE).await,
+            Step::Publish { .. }
+            | Step::Fill { .. }
+            | Step::Fetch { .. }
+            | Step::Rot { .. }
+            | Step::Wait { .. }
+            | Step::Eclipse { .. } => {
+                return Ok(());
+            }
+        };
+        done.map(|_| ()).map_err(lacks)
     }
 
     pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
@@ -96,5 +105,14 @@ impl Stage {
 
     pub(super) async fn close(self) -> Result<(), StageError> {
         self.net.down().await.map(|_| ()).map_err(broken)
+    }
+}
+
+/// Nothing was shown, where this machine lacks something.
+fn lacks(error: DockerError) -> StageError {
+    match error {
+        error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
+        error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => StageError::Lacks(error.to_string()),
+        error => broken(error),
     }
 }

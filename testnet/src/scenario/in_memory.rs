@@ -1,14 +1,17 @@
 //! The stage in one process, where some of the nodes may lie.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use palimpsest_client::{Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_client::net::Versions;
+use palimpsest_client::{Capability, Error, FetchOptions, Progress, PublishOptions, Source};
 use palimpsest_node::config::Stand;
 use palimpsest_node::role::holder::Service;
+use palimpsest_proto::ids::{Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::SHARD_BYTES;
 
@@ -16,11 +19,14 @@ use super::stage::{StageError, Theatre, account, broken, chosen, searched};
 use super::{Account, Disk, End, Lie, Scenario, Step, Who, rot};
 use crate::memory::{Network, NetworkOptions};
 use crate::search::Canary;
+use crate::sybils;
 
 pub(super) struct Stage {
     network: Network,
     nodes: u32,
     strangers: usize,
+    /// Nodes that start as a next version from now on.
+    upgraded: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 /// A holder that acknowledges what it is given, keeps nothing, and lies when it is asked.
@@ -43,17 +49,24 @@ impl Service for Liar {
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, _theatre: &Theatre) -> Result<Self, StageError> {
         let mut options = NetworkOptions::honest(scenario.nodes as usize);
-        if let Some(mib) = scenario.quota_mib {
+        if let Some(mib) = scenario.quota_mib.or(scenario.disk_mib) {
             options.quota_bytes = mib << 20;
         }
-        if let Some(adversary) = scenario.adversary.clone() {
-            options.service = Box::new(move |index| {
-                let lies = adversary.nodes.iter().any(|&node| node as usize == index);
-                lies.then(|| Stand(Arc::new(Liar(adversary.lie))))
-            });
-        }
+        let (adversary, honest) = (scenario.adversary.clone(), scenario.nodes as usize);
+        options.service = Box::new(move |index| {
+            let liar = adversary.as_ref().filter(|one| one.nodes.iter().any(|&node| node as usize == index));
+            // Whoever comes later is one of those who eclipse something.
+            let lie = liar.map(|one| one.lie).or((index >= honest).then_some(Lie::Absent));
+            lie.map(|lie| Stand(Arc::new(Liar(lie))))
+        });
+        let upgraded: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
+        let are_next = upgraded.clone();
+        options.versions = Box::new(move |index| {
+            let is_next = are_next.lock().is_ok_and(|all| all.contains(&index));
+            if is_next { Versions::TodayAndNext } else { Versions::Today }
+        });
         let network = Network::start(options).await.map_err(broken)?;
-        Ok(Self { network, nodes: scenario.nodes, strangers: 0 })
+        Ok(Self { network, nodes: scenario.nodes, strangers: 0, upgraded })
     }
 
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
@@ -103,6 +116,25 @@ impl Stage {
         })
     }
 
+    pub(super) async fn eclipse(
+        &mut self,
+        link: &str,
+        nodes: usize,
+        drawn: usize,
+        seed: u64,
+    ) -> Result<(), StageError> {
+        let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
+        let places: Vec<Position> = match link {
+            Capability::Read { root, .. } => root.record_addresses().iter().map(RecordAddress::position).collect(),
+            _ => return Err(broken("the first file has no record")),
+        };
+        let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
+        for identity in ground.await.map_err(broken)? {
+            self.network.add_as(identity).await.map_err(broken)?;
+        }
+        self.network.meet().await.map_err(broken)
+    }
+
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
         let killed = match *step {
             Step::Kill { fraction, seed } => chosen(self.nodes, fraction, seed),
@@ -114,12 +146,26 @@ impl Stage {
                 }
                 return self.network.meet().await.map_err(broken);
             }
+            Step::Upgrade { fraction, seed } => {
+                for index in chosen(self.nodes, fraction, seed) {
+                    let index = index as usize;
+                    self.network.kill(index).await;
+                    if let Ok(mut upgraded) = self.upgraded.lock() {
+                        upgraded.insert(index);
+                    }
+                    self.network.restart(index).await.map_err(broken)?;
+                    self.network.meet().await.map_err(broken)?;
+                }
+                return Ok(());
+            }
             Step::Rot { fraction, seed } => {
                 let folders = (0..self.nodes as usize).map(|index| self.network.node_dir(index));
                 return rot::flip(folders, fraction, seed).map_err(broken);
             }
             Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } => return Ok(()),
-            Step::Pause { .. } | Step::Partition { .. } | Step::Heal {} => return Ok(()),
+            Step::Pause { .. } | Step::Partition { .. } | Step::Heal {} | Step::Wait { .. } | Step::Eclipse { .. } => {
+                return Ok(());
+            }
         };
         for index in killed {
             self.network.kill(index as usize).await;

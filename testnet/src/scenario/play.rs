@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::stage::{Stage, StageError, broken};
-use super::{Deed, Kind, Scenario, StageKind, Step, Story, Theatre};
+use super::{Deed, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
 use crate::sample;
 use crate::search::Canary;
 
@@ -27,6 +27,7 @@ pub enum Played {
 struct File {
     path: PathBuf,
     link: String,
+    from: Place,
 }
 
 /// Plays a scenario; `tell` hears of each step before it is taken.
@@ -64,29 +65,36 @@ async fn perform(
     for (step, what) in scenario.steps.iter().enumerate() {
         tell(step, what);
         match *what {
-            Step::Publish { files: count, bytes } | Step::Fill { files: count, bytes } => {
+            Step::Publish { files: count, bytes, .. } | Step::Fill { files: count, bytes } => {
+                let from = if let Step::Publish { from, .. } = *what { from } else { Place::Outside };
                 for _ in 0..count {
                     seed += 1;
                     let path = theatre.dir.join(format!("file-{seed}"));
                     sample::write(&path, bytes, seed).map_err(broken)?;
                     let since = Instant::now();
-                    let (link, end) = stage.publish(&path, deadline).await?;
+                    let (link, end) = stage.publish(&path, from, deadline).await?;
                     let took = since.elapsed();
                     if matches!(what, Step::Publish { .. }) {
                         story.deeds.push(Deed { step, kind: Kind::Publish, took, end });
                         canaries.extend(pieces(&path, bytes)?);
                         canaries.extend(link.iter().flat_map(|link| Canary::link(link)));
-                        files.extend(link.map(|link| File { path, link }));
+                        files.extend(link.map(|link| File { path, link, from }));
                     }
                 }
             }
-            Step::Fetch { by } => {
-                for File { path, link } in &files {
+            Step::Fetch { by, from, of } => {
+                for File { path, link, .. } in files.iter().filter(|file| of.is_none_or(|of| of == file.from)) {
                     let since = Instant::now();
-                    let end = stage.fetch(link, path, by, deadline).await?;
+                    let end = stage.fetch(link, path, (by, from), deadline).await?;
                     story.deeds.push(Deed { step, kind: Kind::Fetch, took: since.elapsed(), end });
                 }
             }
+            Step::Eclipse { nodes, drawn, seed } => {
+                if let Some(File { link, .. }) = files.first() {
+                    stage.eclipse(link, nodes as usize, drawn as usize, seed).await?;
+                }
+            }
+            Step::Wait { seconds } => tokio::time::sleep(Duration::from_secs(seconds)).await,
             _ => stage.befall(what).await?,
         }
     }

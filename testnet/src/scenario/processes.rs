@@ -24,7 +24,7 @@ impl Stage {
             dir: theatre.dir.join("net"),
             nodes: scenario.nodes,
             transport: Transport::Tcp,
-            quota: scenario.quota_mib.map(|mib| format!("{mib}M")),
+            quota: scenario.quota_mib.or(scenario.disk_mib).map(|mib| format!("{mib}M")),
             pald: find_program("pald", theatre.bin_dir.as_deref()).map_err(broken)?,
             deadline: UP_DEADLINE,
         };
@@ -41,11 +41,22 @@ impl Stage {
             Step::Pause { fraction, seed } => (chosen(self.nodes, fraction, seed), Blow::Stop),
             Step::Heal {} => (all, Blow::Continue),
             Step::Restart {} => return self.net.start(UP_DEADLINE).await.map(|_| ()).map_err(broken),
+            Step::Upgrade { fraction, seed } => {
+                for index in chosen(self.nodes, fraction, seed) {
+                    self.net.upgrade(index, UP_DEADLINE).await.map_err(broken)?;
+                }
+                return Ok(());
+            }
             Step::Rot { fraction, seed } => {
                 let folders = self.net.nodes().iter().map(|node| node.data_dir.clone());
                 return rot::flip(folders, fraction, seed).map_err(broken);
             }
-            Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } | Step::Partition { .. } => return Ok(()),
+            Step::Publish { .. }
+            | Step::Fill { .. }
+            | Step::Fetch { .. }
+            | Step::Partition { .. }
+            | Step::Wait { .. }
+            | Step::Eclipse { .. } => return Ok(()),
         };
         self.net.hit_these(&hit, blow).await.map(|_| ()).map_err(broken)
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Account, Disk, End, Scenario, Step, Who, containers, in_memory, processes};
-use crate::process::{Fraction, Home, Pal, Run, find_program};
+use super::{Account, Disk, End, Place, Scenario, Step, Who, containers, in_memory, processes};
+use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
 use crate::sample;
 use crate::search::{Canary, search_folder};
 
@@ -92,13 +92,13 @@ impl Stage {
     pub(super) async fn publish(
         &mut self,
         file: &Path,
+        from: Place,
         deadline: Duration,
     ) -> Result<(Option<String>, End), StageError> {
         match self {
             Self::Memory(stage) => stage.publish(file, deadline).await,
-            Self::Processes(processes::Stage { users, .. }) | Self::Docker(containers::Stage { users, .. }) => {
-                users.publish(file, deadline).await
-            }
+            Self::Processes(stage) => stage.users.publish(file, &Way::default(), deadline).await,
+            Self::Docker(stage) => stage.users.publish(file, &stage.way(from).await?, deadline).await,
         }
     }
 
@@ -107,13 +107,15 @@ impl Stage {
         &mut self,
         link: &str,
         file: &Path,
-        by: Who,
+        (by, from): (Who, Place),
         deadline: Duration,
     ) -> Result<End, StageError> {
         match self {
             Self::Memory(stage) => stage.fetch(link, file, by, deadline).await,
-            Self::Processes(processes::Stage { users, .. }) | Self::Docker(containers::Stage { users, .. }) => {
-                users.fetch(link, file, by, deadline).await
+            Self::Processes(stage) => stage.users.fetch(link, file, by, &Way::default(), deadline).await,
+            Self::Docker(stage) => {
+                let way = stage.way(from).await?;
+                stage.users.fetch(link, file, by, &way, deadline).await
             }
         }
     }
@@ -121,6 +123,20 @@ impl Stage {
     /// Lets something happen to the nodes.
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
         on!(self, stage => stage.befall(step).await)
+    }
+
+    /// Nodes appear next to what a link leads to.
+    pub(super) async fn eclipse(
+        &mut self,
+        link: &str,
+        nodes: usize,
+        drawn: usize,
+        seed: u64,
+    ) -> Result<(), StageError> {
+        match self {
+            Self::Memory(stage) => stage.eclipse(link, nodes, drawn, seed).await,
+            Self::Processes(_) | Self::Docker(_) => Ok(()),
+        }
     }
 
     pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
@@ -146,10 +162,17 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
     if !docker && any(|step| matches!(step, Step::Partition { .. })) {
         return Some("only containers can be cut off from each other");
     }
+    let is_inside = |step: &Step| match *step {
+        Step::Publish { from, .. } | Step::Fetch { from, .. } => from != Place::Outside,
+        _ => false,
+    };
+    if !docker && (scenario.nat.share() > 0.0 || scenario.steps.iter().any(is_inside)) {
+        return Some("only containers have a network of their own, with users and routers in it");
+    }
     if kind == StageKind::Memory && any(|step| matches!(step, Step::Pause { .. })) {
         return Some("nodes in one process do not hang alone");
     }
-    if kind != StageKind::Memory && scenario.adversary.is_some() {
+    if kind != StageKind::Memory && (scenario.adversary.is_some() || any(|step| matches!(step, Step::Eclipse { .. }))) {
         return Some("liars are only among nodes in one process");
     }
     if docker && any(|step| matches!(step, Step::Rot { .. })) {
@@ -188,9 +211,14 @@ impl Users {
         Ok(Self { pal: Pal { program, bootstrap }, dir: theatre.dir.clone(), publisher, strangers: 0 })
     }
 
-    pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
+    pub(super) async fn publish(
+        &self,
+        file: &Path,
+        way: &Way,
+        deadline: Duration,
+    ) -> Result<(Option<String>, End), StageError> {
         let words = ["publish".as_ref(), "--quiet".as_ref(), file.as_os_str()];
-        let run = self.pal.run(&self.publisher, &words, deadline).await.map_err(broken)?;
+        let run = self.pal.run_by(way, &self.publisher, &words, deadline).await.map_err(broken)?;
         Ok(match (run.done(), run.link()) {
             (true, Some(link)) => (Some(link), End::Good),
             _ => (None, failure(&run)),
@@ -202,6 +230,7 @@ impl Users {
         link: &str,
         file: &Path,
         by: Who,
+        way: &Way,
         deadline: Duration,
     ) -> Result<End, StageError> {
         let home = match by {
@@ -213,7 +242,7 @@ impl Users {
         };
         let copy = self.dir.join("copy");
         let words = ["fetch".as_ref(), link.as_ref(), "--force".as_ref(), "-o".as_ref(), copy.as_os_str()];
-        let run = self.pal.run(&home, &words, deadline).await.map_err(broken)?;
+        let run = self.pal.run_by(way, &home, &words, deadline).await.map_err(broken)?;
         if !run.done() {
             return Ok(failure(&run));
         }
@@ -250,6 +279,10 @@ mod tests {
         assert_eq!(where_to("hanging"), ["processes", "docker"]);
         assert_eq!(where_to("slow-links"), ["docker"]);
         assert_eq!(where_to("partition-and-heal"), ["docker"]);
+        assert_eq!(where_to("nat"), ["docker"]);
+        assert_eq!(where_to("eclipse"), ["memory"]);
+        assert_eq!(where_to("rolling-upgrade"), ["memory", "processes", "docker"]);
+        assert_eq!(where_to("halves-publish"), ["docker"]);
         assert_eq!(where_to("lying-holders"), ["memory"]);
         assert_eq!(where_to("rot"), ["memory", "processes"]);
     }

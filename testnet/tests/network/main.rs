@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod canary;
+mod censor;
 mod clocks;
 mod common;
 mod contents;

@@ -2,7 +2,7 @@
 
 use super::common::DEADLINE;
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::Transport;
+use palimpsest_client::net::{Transport, Versions};
 use palimpsest_client::{Client, ClientOptions, Error, Kind};
 use palimpsest_node::{Node, NodeConfig};
 use palimpsest_proto::crypto::NodeKey;
@@ -25,6 +25,7 @@ fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfi
         embedded: true,
         service: None,
         meddler: None,
+        versions: Versions::Today,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection's half of the behaviour: negotiates streams, keeps none.
 
-use super::{Open, Opened, Protocol};
+use super::{Open, Opened, Protocol, Versions};
 use futures::future::{Ready, ready};
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
@@ -14,13 +14,14 @@ use std::task::{Context, Poll, Waker};
 /// few table exchanges at most, and by the muxer's number of streams on the way in.
 pub(in crate::net) struct Handler {
     accepted: &'static [Protocol],
+    versions: Versions,
     events: VecDeque<ConnectionHandlerEvent<Names, Opened, (Protocol, Stream)>>,
     waker: Option<Waker>,
 }
 
 impl Handler {
-    pub(super) fn new(accepted: &'static [Protocol]) -> Handler {
-        Handler { accepted, events: VecDeque::new(), waker: None }
+    pub(super) fn new(accepted: &'static [Protocol], versions: Versions) -> Handler {
+        Handler { accepted, versions, events: VecDeque::new(), waker: None }
     }
 
     fn push(&mut self, event: ConnectionHandlerEvent<Names, Opened, (Protocol, Stream)>) {
@@ -40,11 +41,11 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Opened;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Names> {
-        SubstreamProtocol::new(Names::Several(self.accepted), ())
+        SubstreamProtocol::new(Names::Several(self.accepted, self.versions), ())
     }
 
     fn on_behaviour_event(&mut self, open: Open) {
-        let protocol = SubstreamProtocol::new(Names::One(open.protocol), open.opened);
+        let protocol = SubstreamProtocol::new(Names::One(open.protocol, self.versions), open.opened);
         self.push(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
     }
 
@@ -77,9 +78,9 @@ impl ConnectionHandler for Handler {
 #[derive(Debug)]
 pub(in crate::net) enum Names {
     /// The one that we want.
-    One(Protocol),
+    One(Protocol, Versions),
     /// Those that we answer.
-    Several(&'static [Protocol]),
+    Several(&'static [Protocol], Versions),
 }
 
 /// A protocol that can be negotiated by its name.
@@ -97,11 +98,15 @@ impl UpgradeInfo for Names {
     type InfoIter = Vec<Name>;
 
     fn protocol_info(&self) -> Vec<Name> {
-        let all = match self {
-            Names::One(protocol) => std::slice::from_ref(protocol),
-            Names::Several(all) => all,
+        let (all, versions) = match self {
+            Names::One(protocol, versions) => (std::slice::from_ref(protocol), versions),
+            Names::Several(all, versions) => (*all, versions),
         };
-        all.iter().map(|protocol| Name(*protocol, protocol.name())).collect()
+        let named = |protocol: &Protocol| {
+            let protocol = *protocol;
+            versions.names(protocol).iter().map(move |name| Name(protocol, name.clone()))
+        };
+        all.iter().flat_map(named).collect()
     }
 }
 
@@ -122,5 +127,21 @@ impl OutboundUpgrade<Stream> for Names {
 
     fn upgrade_outbound(self, stream: Stream, name: Name) -> Self::Future {
         ready(Ok((name.0, stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, Protocol, UpgradeInfo, Versions};
+
+    #[test]
+    fn the_next_version_is_offered_first_and_todays_with_it() {
+        let told = |names: Names| names.protocol_info().iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>();
+        let packet = ["/palimpsest/2/packet", "/palimpsest/1/packet"];
+        assert_eq!(told(Names::One(Protocol::Packet, Versions::Today)), packet[1..]);
+        assert_eq!(told(Names::One(Protocol::Packet, Versions::TodayAndNext)), packet);
+        let both: &[Protocol] = &[Protocol::Packet, Protocol::Table];
+        assert_eq!(told(Names::Several(both, Versions::Today)), ["/palimpsest/1/packet", "/palimpsest/1/table"]);
+        assert_eq!(told(Names::Several(both, Versions::TodayAndNext)).len(), 4);
     }
 }

@@ -10,6 +10,7 @@
 //! anybody beside the candidates.
 
 use super::candidates;
+use super::region::region;
 use crate::crypto;
 use crate::ids::{Locator, NodeId, Position};
 use crate::labels;
@@ -32,15 +33,20 @@ pub fn diversions(table: &NodeTable, locator: &Locator) -> Vec<NodeId> {
 /// Where a shard may be that is not where it belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// [`diversions`] if the neighbourhood is crowded, else nobody.
+    /// The region around it, nearest first, if ids were ground there; [`diversions`] if the neighbourhood is crowded; else
+    /// nobody.
     pub diversions: Vec<NodeId>,
     /// Who would take it today: of the candidates and then the diversions the first that is not full, by its own word.
     pub likeliest: Option<NodeId>,
 }
 
-/// Where a shard may be that is not where it belongs. Says nothing where there is room.
+/// Where a shard may be that is not where it belongs. Says nothing where there is room, and nobody has ground ids.
 pub fn whereabouts(table: &NodeTable, locator: &Locator) -> Whereabouts {
     let near = candidates(table, &locator.position());
+    let region = region(table, &locator.position(), &near);
+    if !region.is_empty() {
+        return Whereabouts { diversions: region, likeliest: None };
+    }
     let fills = |id: &&NodeId| table.get(id).is_some_and(|entry| entry.signed().fill >= FILLING);
     if CROWDED_PART * near.iter().filter(fills).count() < near.len() {
         return Whereabouts::default();

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: failures, deadlines on the command line, and Ctrl-C.
 
 mod bench;
+mod censor;
 mod demo;
 mod docker;
 mod down;
@@ -43,6 +44,7 @@ enum Command {
     Demo(demo::Args),
     Docker(docker::Args),
     Bench(bench::Args),
+    Censor(censor::Args),
     Durability(durability::Args),
     Heal(heal::Args),
     Run(run::Args),
@@ -90,6 +92,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Down(args) => down::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Docker(args) => docker::run(args).await,
+        Command::Censor(args) => censor::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(args).await,
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
@@ -219,6 +222,7 @@ mod tests {
             "demo",
             "demo photo.jpg",
             "bench --json",
+            "censor pal:link --dir /tmp/net --json",
             "durability",
             "heal",
             "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
@@ -237,6 +241,8 @@ mod tests {
             "docker logs 3 --follow --tail 20",
             "docker status --json",
             "docker pal -- publish file --json",
+            "docker pal --island -- fetch link",
+            "docker speed --bytes 8000000 --rounds 5 --json",
             "docker down --dir /d",
         ] {
             let words = std::iter::once("pal-testnet").chain(line.split(' '));

@@ -1,6 +1,8 @@
 //! `pal-testnet docker`: a network of containers.
 
+mod hold;
 mod pal;
+mod speed;
 mod status;
 mod up;
 
@@ -36,6 +38,13 @@ enum Command {
     Logs(Logs),
     Status(status::Args),
     Pal(pal::Args),
+    Speed(speed::Args),
+    #[command(hide = true)]
+    Hold(hold::Args),
+    #[command(hide = true)]
+    HandOut(speed::HandOut),
+    #[command(hide = true)]
+    Take(speed::Take),
     /// Remove the network: containers, data, networks, image.
     Down(Which),
 }
@@ -126,6 +135,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Logs(args) => return logs(args).await,
         Command::Status(args) => status::run(args).await?,
         Command::Pal(args) => return pal::run(args).await,
+        Command::Speed(args) => return speed::run(args).await,
+        Command::HandOut(args) => speed::give(args).await?,
+        Command::Take(args) => speed::receive(args).await?,
+        Command::Hold(args) => hold::run(&args)?,
         Command::Down(which) => down(which).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -2,18 +2,23 @@
 
 use std::process::ExitCode;
 
+use palimpsest_testnet::docker::Side;
+
 use super::super::{Failure, at};
 use super::{Which, foreground, labelled};
 
 /// Where the caller's folder is in the container.
 const FILES: &str = "/files";
 
-/// Run `pal` in a container of its own, in the present folder: `docker pal -- publish FILE`. Its keyring and table stay in
-/// a volume of the network.
+/// Run `pal` in a container of its own, in the present folder: `docker pal -- publish FILE`. Its link is as those of nodes.
+/// Its keyring and table stay in a volume of the network.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
+    /// Where a partition cuts off: else with those who were not chosen.
+    #[arg(long)]
+    island: bool,
     /// What `pal` is told.
     #[arg(last = true, required = true)]
     words: Vec<String>,
@@ -29,7 +34,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut words = ["run", "--rm", "--interactive", "--read-only", "--label", &label, "--entrypoint", "/pal"]
         .map(str::to_owned)
         .to_vec();
-    words.extend(["--network".to_owned(), format!("{project}-wan")]);
+    let side = if args.island { Side::Island } else { Side::Mainland };
+    words.extend(["--network".to_owned(), format!("container:{}", plan.user(side))]);
     words.extend(["--volume".to_owned(), format!("{volume}:/data")]);
     words.extend(["--volume".to_owned(), format!("{}:{FILES}", here.display())]);
     words.extend(["--workdir".to_owned(), FILES.to_owned()]);

@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Quota of each node, as `pald run --quota` takes it.
     #[arg(long)]
     quota: Option<String>,
+    /// MiB of the disk that each node has, in memory: to see it full. By default they share this machine's.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(8..))]
+    disk_mib: Option<u64>,
     /// Addresses that no other network of this machine has, a private /16.
     #[arg(long, default_value = "10.77.0.0/16")]
     subnet: Subnet,
@@ -48,13 +51,19 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let since = Instant::now();
-    let Args { which, nodes, nat, latency, loss, bandwidth, transport, quota, subnet, bin_dir, timeout: deadline } =
-        args;
+    let Args { which, nodes, nat, latency, loss, bandwidth, transport, quota, disk_mib, subnet, bin_dir, .. } = args;
+    let deadline = args.timeout;
     let links = Links { latency, loss, bandwidth };
     let (dir, name) = (which.folder(), which.name);
-    let options = UpOptions { dir, name: name.clone(), subnet, nodes, nat, links, transport, quota, bin_dir, deadline };
+    let options =
+        UpOptions { dir, name: name.clone(), subnet, nodes, nat, links, transport, quota, disk_mib, bin_dir, deadline };
     let net = up(options).await?;
     say(&format!("{nodes} nodes know each other after {:.1} s", since.elapsed().as_secs_f64()));
+    if net.plan().links.are_slow() {
+        let who =
+            if net.plan().held { "a program of this machine, for want of `netem`" } else { "the kernel's `netem`" };
+        say(&format!("the links' delay is made by {who}"));
+    }
     if !net.plan().lans.is_empty() {
         let hidden = net.plan().nodes.iter().filter(|place| place.lan.is_some()).count();
         say(&format!("{hidden} of them are behind {} routers", net.plan().lans.len()));

@@ -1,0 +1,27 @@
+//! What who has a link finds out.
+
+use super::common::{content, publish};
+use palimpsest_client::Capability;
+use palimpsest_testnet::censor::censor;
+use palimpsest_testnet::memory::{Network, NetworkOptions};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_censor_with_the_link_finds_the_holders_and_what_hiding_would_cost() {
+    let network = Network::start(NetworkOptions::honest(8)).await.unwrap();
+    let publisher = network.client("publisher").await.unwrap();
+    let link: Capability = publish(&publisher, &content(31, 300_000)).await.unwrap().link.parse().unwrap();
+    publisher.close().await.unwrap();
+
+    let client = network.client("censor").await.unwrap();
+    let report = censor(&client, &link).await.unwrap();
+    client.close().await.unwrap();
+    assert_eq!((report.nodes, report.found + report.unasked), (8, report.shards), "what is there is found: {report:?}");
+    assert!(
+        report.found > report.shards / 2 && report.holders >= 6,
+        "two guards aside, all hold something: {report:?}"
+    );
+    // Three addresses; of a stripe as many shards as leave too few. Each place takes more nodes than are ever asked there.
+    assert_eq!(report.record.places, 3);
+    assert!(report.stripe.places > 1 && report.record.nodes == 3 * 276 && report.record.ids > 276.0, "{report:?}");
+    network.shutdown().await;
+}
