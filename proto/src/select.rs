@@ -22,5 +22,6 @@ pub use network::Network;
 pub(crate) use outcomes::PROVEN_MIN;
 pub use outcomes::{Blame, Outcomes};
 pub use path::{Path, PathRules, choose_path};
+pub(crate) use placement::outer;
 pub use placement::{Placement, Whereabouts, candidates, diversions, place, whereabouts};
 pub use table::{BUCKETS, Entry, Health, Inserted, NodeTable};

@@ -8,6 +8,7 @@
 //! - [`process`]: a network of `pald` processes on loopback: up, kill, start, down; `pal` run against it and measured.
 //! - [`scenario`]: what befalls a network, as data, and the stages on which it is played.
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
+//! - [`sim`]: networks that no machine has, in virtual time: look-ups, movement, load, durability, adversaries.
 //! - [`sample`]: files of any size, the same bytes for the same seed, and their comparison.
 //!
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
@@ -21,3 +22,4 @@ pub mod process;
 pub mod sample;
 pub mod scenario;
 pub mod search;
+pub mod sim;

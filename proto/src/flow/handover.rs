@@ -8,11 +8,14 @@
 //! about to leave            candidates, then diversions
 //! ```
 //!
+//! Where a neighbourhood is dense, since somebody chose ids to be near, who is one of the candidates or just behind them keeps what
+//! it has: readers look there, too, and the newcomers would be those who chose.
+//!
 //! So a shard moves towards where it is looked for first, and never back: a candidate that is full keeps what it has, and
 //! whom a shard was diverted to waits until there is room nearer to it.
 
 use crate::ids::{Locator, NodeId};
-use crate::select::{NodeTable, candidates, diversions};
+use crate::select::{NodeTable, candidates, diversions, outer};
 use std::collections::BTreeSet;
 
 /// Nodes of each kind that are tried for one shard.
@@ -39,6 +42,12 @@ impl Giver<'_> {
         let mut near = candidates(table, &locator.position());
         let rank = near.iter().position(|id| *id == self.own).filter(|_| !self.drains);
         let open = |id: &NodeId| *id != self.own && may_take(id);
+        if !self.drains {
+            let behind = outer(table, &locator.position(), &near);
+            if !behind.is_empty() && (rank.is_some() || behind.contains(&self.own)) {
+                return Vec::new();
+            }
+        }
         if let Some(rank) = rank {
             near.truncate(rank);
             near.retain(|id| self.newcomers.contains(id) && open(id));
@@ -116,6 +125,24 @@ mod tests {
         // Where the nearest are full, the others take it.
         let full: BTreeSet<NodeId> = near.iter().copied().collect();
         assert_eq!(leaving.receivers(&table, &locator, |id| !full.contains(id)), far[..6]);
+    }
+
+    /// 20 ids that somebody chose lie nearer than anybody else: it gets nothing from those whom it pushes out.
+    #[test]
+    fn a_made_neighbourhood_is_given_nothing() {
+        let locator = Locator(crypto::hash(b"a fourth"));
+        let near_to = |id: &NodeId| id.position().distance(&locator.position());
+        let (honest, mut ground) = (network(100), network(2_100).split_off(100));
+        ground.sort_by_key(|node| near_to(&node.id));
+        ground.truncate(20);
+        let came: BTreeSet<NodeId> = ground.iter().map(|node| node.id).collect();
+        let near = candidates(&table_of(&honest), &locator.position());
+        let table = table_of(&[honest, ground].concat());
+        for own in &near[..10] {
+            assert_eq!(giver(*own, &came).receivers(&table, &locator, |_| true), []);
+        }
+        // Who leaves for good has no choice.
+        assert!(!Giver { drains: true, ..giver(near[0], &came) }.receivers(&table, &locator, |_| true).is_empty());
     }
 
     #[test]

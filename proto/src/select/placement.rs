@@ -14,8 +14,10 @@ use crate::params::CANDIDATES;
 use crate::select::NodeTable;
 use std::collections::BTreeMap;
 
+mod density;
 mod diversion;
 
+pub(crate) use density::outer;
 pub use diversion::{Whereabouts, diversions, whereabouts};
 
 /// The cap on a node's load, relative to the mean load.
@@ -23,10 +25,15 @@ const LOAD_CAP: f64 = 1.25;
 
 /// The [`CANDIDATES`] holders nearest to `position`, nearest first; fewer in a small network. Lost ones are among them.
 pub fn candidates(table: &NodeTable, position: &Position) -> Vec<NodeId> {
+    nearest(table, position, CANDIDATES)
+}
+
+/// The `count` holders nearest to `position`, nearest first.
+fn nearest(table: &NodeTable, position: &Position, count: usize) -> Vec<NodeId> {
     // Nodes that share `bits` leading bits with the position are a range of the sorted positions, and nearer than all
     // others. So we look for the longest prefix that enough nodes share, beginning where nodes should thin out.
-    let enough = |bits: u32| table.holders_in(neighbourhood(position, bits)).take(CANDIDATES).count() == CANDIDATES;
-    let mut bits = (table.holder_count() / CANDIDATES).checked_ilog2().unwrap_or(0);
+    let enough = |bits: u32| table.holders_in(neighbourhood(position, bits)).take(count).count() == count;
+    let mut bits = (table.holder_count() / count.max(1)).checked_ilog2().unwrap_or(0);
     if enough(bits) {
         while bits < 255 && enough(bits + 1) {
             bits += 1;
@@ -39,7 +46,7 @@ pub fn candidates(table: &NodeTable, position: &Position) -> Vec<NodeId> {
     let mut near: Vec<([u8; 32], NodeId)> =
         table.holders_in(neighbourhood(position, bits)).map(|(place, id)| (place.distance(position), *id)).collect();
     near.sort_unstable();
-    near.truncate(CANDIDATES);
+    near.truncate(count);
     near.into_iter().map(|(_, id)| id).collect()
 }
 

@@ -7,9 +7,9 @@
 //!
 //! A publisher comes here only when the nearest have said that they are full. Who looks for a shard, since it may have
 //! been diverted, does so only if nodes near it say in their descriptors that they fill: where there is room, nobody asks
-//! anybody beside the candidates.
+//! anybody beside the candidates. The exception is a neighbourhood that somebody made ([`super::density`]).
 
-use super::candidates;
+use super::{candidates, outer};
 use crate::crypto;
 use crate::ids::{Locator, NodeId, Position};
 use crate::labels;
@@ -32,24 +32,26 @@ pub fn diversions(table: &NodeTable, locator: &Locator) -> Vec<NodeId> {
 /// Where a shard may be that is not where it belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// [`diversions`] if the neighbourhood is crowded, else nobody.
+    /// [`diversions`] if the neighbourhood is crowded; before them, if it is dense, those behind its candidates, nearest first.
     pub diversions: Vec<NodeId>,
     /// Who would take it today: of the candidates and then the diversions the first that is not full, by its own word.
     pub likeliest: Option<NodeId>,
 }
 
-/// Where a shard may be that is not where it belongs. Says nothing where there is room.
+/// Where a shard may be that is not where it belongs. Says nothing where there is room and nobody meddled.
 pub fn whereabouts(table: &NodeTable, locator: &Locator) -> Whereabouts {
     let near = candidates(table, &locator.position());
+    let outer = outer(table, &locator.position(), &near);
     let fills = |id: &&NodeId| table.get(id).is_some_and(|entry| entry.signed().fill >= FILLING);
     if CROWDED_PART * near.iter().filter(fills).count() < near.len() {
-        return Whereabouts::default();
+        return Whereabouts { diversions: outer, likeliest: None };
     }
-    let diversions = beside(table, locator, &near);
+    let mut diversions = beside(table, locator, &near);
     let takes =
         |id: &&NodeId| table.get(id).is_some_and(|node| node.signed().fill < 100 && node.health().lost.is_none());
     let likeliest = near.iter().chain(&diversions).find(takes).copied();
-    Whereabouts { diversions, likeliest }
+    diversions.retain(|id| !outer.contains(id));
+    Whereabouts { diversions: [outer, diversions].concat(), likeliest }
 }
 
 fn beside(table: &NodeTable, locator: &Locator, near: &[NodeId]) -> Vec<NodeId> {
