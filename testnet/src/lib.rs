@@ -11,6 +11,7 @@
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
 //! - [`survival`]: what is left of files when nodes die, predicted and measured.
 //! - [`sybils`]: ids ground next to places.
+//! - [`sim`]: networks that no machine has, in virtual time: look-ups, movement, load, durability, adversaries.
 //! - [`sample`]: files of any size, the same bytes for the same seed, and their comparison.
 //!
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
@@ -25,5 +26,6 @@ pub mod process;
 pub mod sample;
 pub mod scenario;
 pub mod search;
+pub mod sim;
 pub mod survival;
 pub mod sybils;

@@ -33,8 +33,7 @@ pub fn diversions(table: &NodeTable, locator: &Locator) -> Vec<NodeId> {
 /// Where a shard may be that is not where it belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// The region around it, nearest first, if ids were ground there; [`diversions`] if the neighbourhood is crowded; else
-    /// nobody.
+    /// [`diversions`] if the neighbourhood is crowded; before them, if ids were ground there, the region around it, nearest first.
     pub diversions: Vec<NodeId>,
     /// Who would take it today: of the candidates and then the diversions the first that is not full, by its own word.
     pub likeliest: Option<NodeId>,
@@ -44,18 +43,16 @@ pub struct Whereabouts {
 pub fn whereabouts(table: &NodeTable, locator: &Locator) -> Whereabouts {
     let near = candidates(table, &locator.position());
     let region = region(table, &locator.position(), &near);
-    if !region.is_empty() {
-        return Whereabouts { diversions: region, likeliest: None };
-    }
     let fills = |id: &&NodeId| table.get(id).is_some_and(|entry| entry.signed().fill >= FILLING);
     if CROWDED_PART * near.iter().filter(fills).count() < near.len() {
-        return Whereabouts::default();
+        return Whereabouts { diversions: region, likeliest: None };
     }
-    let diversions = beside(table, locator, &near);
+    let mut diversions = beside(table, locator, &near);
     let takes =
         |id: &&NodeId| table.get(id).is_some_and(|node| node.signed().fill < 100 && node.health().lost.is_none());
     let likeliest = near.iter().chain(&diversions).find(takes).copied();
-    Whereabouts { diversions, likeliest }
+    diversions.retain(|id| !region.contains(id));
+    Whereabouts { diversions: [region, diversions].concat(), likeliest }
 }
 
 fn beside(table: &NodeTable, locator: &Locator, near: &[NodeId]) -> Vec<NodeId> {

@@ -9,6 +9,7 @@ mod durability;
 mod heal;
 mod kill;
 mod run;
+mod simulate;
 mod size;
 mod start;
 mod survival;
@@ -49,6 +50,7 @@ enum Command {
     Heal(heal::Args),
     Run(run::Args),
     Survival(survival::Args),
+    Simulate(simulate::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -98,6 +100,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Heal(args) => heal::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Survival(args) => survival::run(args).await,
+        Command::Simulate(args) => simulate::run(&args),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
@@ -231,6 +234,8 @@ mod tests {
             "run half-dies --docker --json",
             "run scenarios/mine.toml --memory",
             "run list",
+            "simulate",
+            "simulate --parts lookups,load --nodes 100000 --seed 7 --trials 1000 --json",
             "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
             "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
             "docker kill --fraction 50% --seed 7",
@@ -259,6 +264,8 @@ mod tests {
             "heal --nodes 5",
             "run",
             "run rot --memory --docker",
+            "simulate --parts weather",
+            "simulate --nodes 3",
             "docker",
             "docker up --latency 50",
             "docker up --loss 100%",

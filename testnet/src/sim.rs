@@ -1,0 +1,253 @@
+//! The simulator: networks that no machine has, in virtual time, from one seed. It runs `proto`'s own node table, placement,
+//! diversion, guards, paths and state machines; only the wire between them, and who lives, dies and lies, is made up. The same
+//! seed tells the same story.
+//!
+//! - [`lookups`]: who is near a place, with dead nodes and liars; by the table, and by Kademlia (a model).
+//! - [`movement`]: what moves when a node joins or leaves.
+//! - [`load`]: what the fullest and the busiest node bear.
+//! - [`durability`]: how long stripes last, and what keeping them costs, while nodes come and go.
+//! - [`sync`]: what it costs that everybody knows everybody (a model).
+//! - [`adversaries`]: fetches among liars, and from neighbourhoods that somebody made.
+//!
+//! What is a model and what is the program, and what came of it, says `docs/simulation.md`.
+
+mod account;
+pub mod adversaries;
+pub mod durability;
+mod kademlia;
+pub mod load;
+pub mod lookups;
+pub mod movement;
+mod reader;
+pub mod sync;
+mod world;
+
+use lookups::FULL_STRIPE;
+use palimpsest_proto::params::TABLE_NODES_MAX;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// Shards for each node where movement is looked at, and room of a node where loads are.
+const SHARDS_A_NODE: usize = 20;
+const ROOM: u32 = 100;
+/// Nodes and stripes of a network that is followed for years, and the days for ten thousand trials. Where there are fewer nodes the
+/// stripes are narrower, so that shards do not share nodes.
+const FOLLOWED_NODES: usize = 1_000;
+const FOLLOWED_STRIPES: usize = 4;
+const DAYS: f64 = 365.0;
+const WIDE: (u8, u8) = (64, 203);
+const NARROW: (u8, u8) = (8, 36);
+/// Nodes of networks in which ids are ground: each takes a hundred keys.
+const ECLIPSED_NODES_MAX: usize = 10_000;
+
+/// What can be simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// See [`lookups`].
+    Lookups,
+    /// See [`movement`].
+    Movement,
+    /// See [`load`].
+    Load,
+    /// See [`durability`].
+    Durability,
+    /// See [`sync`].
+    Sync,
+    /// See [`adversaries`].
+    Adversaries,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Part; 6] =
+        [Part::Lookups, Part::Movement, Part::Load, Part::Durability, Part::Sync, Part::Adversaries];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Lookups => "lookups",
+            Part::Movement => "movement",
+            Part::Load => "load",
+            Part::Durability => "durability",
+            Part::Sync => "sync",
+            Part::Adversaries => "adversaries",
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Part, String> {
+        let names: Vec<&str> = Part::ALL.map(Part::name).into();
+        Part::ALL.into_iter().find(|part| part.name() == text).ok_or_else(|| format!("choose of {}", names.join(", ")))
+    }
+}
+
+/// What to simulate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Options {
+    /// Which parts.
+    pub parts: Vec<Part>,
+    /// Nodes.
+    pub nodes: usize,
+    /// Chooses the story.
+    pub seed: u64,
+    /// Single stripes fetched from a hostile network; of other things a part of it: the more, the finer the figures.
+    pub trials: usize,
+}
+
+impl fmt::Display for Options {
+    /// The command that tells the same story.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<&str> = self.parts.iter().map(|part| part.name()).collect();
+        let Options { nodes, seed, trials, .. } = self;
+        write!(f, "pal-testnet simulate --parts {} --nodes {nodes} --seed {seed} --trials {trials}", parts.join(","))
+    }
+}
+
+/// Why there is no story.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SimError {
+    /// Nobody to ask: no guard answers, or no relay is left.
+    #[error("too few nodes for paths")]
+    TooSmall,
+    /// A made-up node is none.
+    #[error("a made-up node: {0}")]
+    Node(String),
+}
+
+/// One figure that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bound {
+    /// Of what.
+    pub what: String,
+    /// The figure.
+    pub measured: f64,
+    /// Its bound.
+    pub bound: f64,
+    /// Whether the bound is the least that is wanted; else it is the most.
+    pub is_least: bool,
+    /// Whether it is kept.
+    pub kept: bool,
+}
+
+impl Bound {
+    fn at_least(what: String, measured: f64, bound: f64) -> Bound {
+        Bound { what, measured, bound, is_least: true, kept: measured >= bound }
+    }
+
+    fn at_most(what: String, measured: f64, bound: f64) -> Bound {
+        Bound { what, measured, bound, is_least: false, kept: measured <= bound }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bound { what, measured, bound, .. } = self;
+        let (kept, side) = (if self.kept { "kept" } else { "BROKEN" }, if self.is_least { "≥" } else { "≤" });
+        write!(f, "{kept:6}  {what}: {measured:.4} ({side} {bound:.4})")
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// What was simulated.
+    pub options: Options,
+    /// The command that tells the same story.
+    pub replay: String,
+    /// See [`lookups`].
+    pub lookups: Option<lookups::Lookups>,
+    /// See [`movement`].
+    pub movement: Option<movement::Movement>,
+    /// See [`load`].
+    pub load: Option<load::Load>,
+    /// See [`durability`].
+    pub durability: Option<durability::Durable>,
+    /// See [`sync`].
+    pub sync: Option<sync::Sync>,
+    /// See [`adversaries`].
+    pub adversaries: Option<adversaries::Adversaries>,
+    /// The figures that were asked for.
+    pub bounds: Vec<Bound>,
+}
+
+impl Report {
+    /// `Err` names the bounds that are broken, and how to see it again.
+    ///
+    /// # Errors
+    /// When a bound is broken.
+    pub fn verdict(&self) -> Result<(), String> {
+        let broken: Vec<String> = self.bounds.iter().filter(|bound| !bound.kept).map(Bound::to_string).collect();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        Err(format!("seed {}: {}; replay: {}", self.options.seed, broken.join("; "), self.replay))
+    }
+}
+
+/// Simulates. The same options give the same report.
+///
+/// # Errors
+/// When the network is too small for what is asked.
+pub fn measure(options: &Options) -> Result<Report, SimError> {
+    let Options { nodes, seed, trials, .. } = *options;
+    let some = |part: usize| (trials / part).max(1);
+    // Of larger networks nobody knows all nodes; only look-ups are about them.
+    let whole = nodes.min(TABLE_NODES_MAX - some(10).min(TABLE_NODES_MAX / 2));
+    let mut report = Report {
+        options: options.clone(),
+        replay: options.to_string(),
+        lookups: None,
+        movement: None,
+        load: None,
+        durability: None,
+        sync: None,
+        adversaries: None,
+        bounds: Vec::new(),
+    };
+    for part in &options.parts {
+        let bounds = match part {
+            Part::Lookups => {
+                let lookups = report.lookups.insert(lookups::measure(nodes, seed, some(10))?);
+                lookups::bounds(lookups, nodes)
+            }
+            Part::Movement => {
+                let stripes = (whole * SHARDS_A_NODE / FULL_STRIPE.1).max(1);
+                movement::bounds(report.movement.insert(movement::measure(
+                    whole,
+                    seed,
+                    stripes,
+                    FULL_STRIPE,
+                    some(10),
+                )?))
+            }
+            Part::Load => load::bounds(report.load.insert(load::measure(whole, seed, ROOM, FULL_STRIPE, some(5))?)),
+            Part::Durability => {
+                let (followed, geometry) =
+                    (nodes.min(FOLLOWED_NODES), if nodes < FOLLOWED_NODES { NARROW } else { WIDE });
+                let days = DAYS * trials as f64 / 1e4;
+                let durable = durability::measure(followed, seed, FOLLOWED_STRIPES, geometry, days)?;
+                durability::bounds(report.durability.insert(durable))
+            }
+            Part::Sync => {
+                report.sync = Some(sync::measure(nodes, seed)?);
+                Vec::new()
+            }
+            Part::Adversaries => {
+                let adversaries = adversaries::measure(whole.min(ECLIPSED_NODES_MAX), seed, trials)?;
+                adversaries::bounds(report.adversaries.insert(adversaries))
+            }
+        };
+        report.bounds.extend(bounds);
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests;
