@@ -234,6 +234,7 @@ async fn run(args: Run) -> Result<(), String> {
         embedded: false,
         service: None,
         meddler: None,
+        onlooker: None,
     };
     // Before the node starts, so that a signal during the start ends it cleanly too.
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;

@@ -4,7 +4,7 @@
 use palimpsest_client::clock::Wall;
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Client, ClientOptions, Error};
-use palimpsest_node::config::{Meddler, Stand};
+use palimpsest_node::config::{Meddler, Onlooker, Stand};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -62,6 +62,8 @@ pub struct NetworkOptions {
     pub service: Box<dyn Fn(usize) -> Option<Stand> + Send>,
     /// What a relay does to the packets of others, by index.
     pub meddler: Box<dyn Fn(usize) -> Option<Meddler> + Send>,
+    /// Who is told of all that a node handles, by index.
+    pub onlooker: Box<dyn Fn(usize) -> Option<Onlooker> + Send>,
 }
 
 impl NetworkOptions {
@@ -74,6 +76,7 @@ impl NetworkOptions {
             wall: Box::new(|_| Wall::default()),
             service: Box::new(|_| None),
             meddler: Box::new(|_| None),
+            onlooker: Box::new(|_| None),
         }
     }
 }
@@ -120,6 +123,7 @@ impl Network {
             embedded: true,
             service: (self.options.service)(index),
             meddler: (self.options.meddler)(index),
+            onlooker: (self.options.onlooker)(index),
         };
         Node::start(config).await.map_err(|source| NetworkError::Node { index, source })
     }

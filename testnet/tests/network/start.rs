@@ -25,6 +25,7 @@ fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfi
         embedded: true,
         service: None,
         meddler: None,
+        onlooker: None,
     }
 }
 

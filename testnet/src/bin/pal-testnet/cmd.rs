@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: failures, deadlines on the command line, and Ctrl-C.
 
+mod anonymity;
 mod bench;
 mod demo;
 mod docker;
@@ -44,6 +45,7 @@ enum Command {
     Durability(durability::Args),
     Heal(heal::Args),
     Run(run::Args),
+    Anonymity(anonymity::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -91,6 +93,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Durability(args) => durability::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Heal(args) => heal::run(args).await,
         Command::Run(args) => run::run(args).await,
+        Command::Anonymity(args) => anonymity::run(args).await,
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
@@ -200,6 +203,9 @@ mod tests {
             "run half-dies --docker --json",
             "run scenarios/mine.toml --memory",
             "run list",
+            "anonymity",
+            "anonymity --memory --memory-nodes 20 --files 4",
+            "anonymity --model --nodes 300 --clients 500 --coalition 5%,0.2 --seed 7 --json",
             "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
             "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
             "docker kill --fraction 50% --seed 7",
@@ -226,6 +232,9 @@ mod tests {
             "heal --nodes 5",
             "run",
             "run rot --memory --docker",
+            "anonymity --coalition 101%",
+            "anonymity --nodes 1",
+            "anonymity --model --memory",
             "docker",
             "docker up --latency 50",
             "docker up --loss 100%",
