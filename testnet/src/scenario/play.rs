@@ -92,6 +92,7 @@ async fn perform(
     }
     story.accounts = stage.accounts().await?;
     story.disks = stage.disks(&canaries).await?;
+    story.watched = stage.watched();
     Ok(story)
 }
 
