@@ -1,7 +1,6 @@
 //! Relays that do not pass on what they should, for tests and scenarios.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use palimpsest_node::hostile::{Meddler, Way};
@@ -25,8 +24,6 @@ pub enum Meddle {
     Drop,
     /// It drops what is for one half of its neighbours.
     DropSome,
-    /// It drops all but one packet of eight, and seems to live.
-    DropMost,
     /// It keeps everything for a while.
     Delay,
     /// It flips a bit of the header.
@@ -40,28 +37,13 @@ pub enum Meddle {
 }
 
 impl Meddle {
-    /// All.
-    pub const ALL: [Self; 8] = [
-        Self::Drop,
-        Self::DropSome,
-        Self::DropMost,
-        Self::Delay,
-        Self::TagHeader,
-        Self::TagBody,
-        Self::Replay,
-        Self::Truncate,
-    ];
-
     /// One relay that does so.
     #[must_use]
     pub fn meddler(self) -> Meddler {
-        let passed = AtomicU64::new(0);
-        let now = |packet: Packet| vec![(Duration::ZERO, packet)];
         Meddler(Arc::new(move |way: Way, packet: Packet| match self {
             Self::Drop => Vec::new(),
             Self::DropSome if way.next.0[0] & 1 == 0 => Vec::new(),
-            Self::DropMost if passed.fetch_add(1, Ordering::Relaxed) % 8 != 0 => Vec::new(),
-            Self::DropSome | Self::DropMost => now(packet),
+            Self::DropSome => vec![(Duration::ZERO, packet)],
             Self::Delay => vec![(DELAY, packet)],
             Self::TagHeader => changed(packet, |bytes| bytes[HEADER_BYTE] ^= 1),
             Self::TagBody => changed(packet, |bytes| bytes[BODY_BYTE] ^= 0x10),

@@ -122,6 +122,15 @@ pub struct Affinity {
     pub auc: f64,
 }
 
+impl Affinity {
+    /// What the clue is worth to who knows whether it is to be taken the other way round: stripes of a file come one after the
+    /// other, so where many come at once those of one file are the farther apart.
+    #[must_use]
+    pub fn worth(&self) -> f64 {
+        self.auc.max(1.0 - self.auc)
+    }
+}
+
 impl CrowdReport {
     /// Which bounds hold.
     #[must_use]
@@ -144,9 +153,9 @@ impl CrowdReport {
                 one.coalition,
                 if one.at_once { "all at once" } else { "one after the other" }
             ),
-            seen: one.auc,
+            seen: one.worth(),
             bound: AUC_MOST,
-            kept: one.auc <= AUC_MOST,
+            kept: one.worth() <= AUC_MOST,
         });
         std::iter::once(structure).chain(linked).chain(affinity).collect()
     }

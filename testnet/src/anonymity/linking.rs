@@ -3,7 +3,7 @@
 //! A guard sees which client sends a packet to which middle relay, and when; a holder sees what is asked for, which middle relay
 //! it came from, and to which back relay the answer goes, and when. Where the middle relay is the coalition's too, it follows the
 //! packet itself. Else it takes the client whose packet left for that relay just before, and to whom one came from that back relay
-//! just after. Without the guard there is nobody to name.
+//! just after; where nothing came back, it names nobody. Without the guard there is nobody to name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -72,10 +72,10 @@ pub fn guesses(pooled: &[Seen], members: &BTreeSet<NodeId>) -> Vec<Guess> {
             let Some((at, to)) = answered.get(&came) else { return way_there };
             let after = coming.get(&(packet.client, *to)).map_or(&[][..], Vec::as_slice);
             let back = after.get(after.partition_point(|time| time < at)).map(|time| *time - *at);
-            way_there + back.filter(|back| *back <= WINDOW).unwrap_or(2 * WINDOW)
+            way_there + back.unwrap_or(2 * WINDOW)
         };
         let best = recent.min_by_key(|packet| strangeness(packet))?;
-        Some(Guess { came, client: best.client })
+        (strangeness(best) <= WINDOW).then_some(Guess { came, client: best.client })
     };
     pooled.iter().filter_map(guess).collect()
 }
@@ -119,5 +119,16 @@ mod tests {
     fn without_the_guard_or_without_a_holder_nobody_is_named() {
         assert_eq!(named(&[1, 2, 3, 4, 5]), (0, 0));
         assert_eq!(named(&[0, 1, 3, 5]), (0, 0));
+    }
+
+    /// The guard of another client, which asks something else over the same middle relay.
+    #[test]
+    fn who_got_no_answer_is_not_named_for_another() {
+        let mut seen = request(CLIENT, [0, 1, 2, 3], 100, 1);
+        seen.extend(request(CLIENT + 1, [4, 1, 5, 6], 101, 2));
+        seen.sort_by_key(|one| one.at);
+        let members: BTreeSet<NodeId> = (0..7).map(id).collect();
+        let pooled: Vec<Seen> = seen.iter().filter(|one| [0, 5].contains(&one.node)).copied().collect();
+        assert!(guesses(&pooled, &members).is_empty());
     }
 }

@@ -30,11 +30,6 @@ async fn dropped_on_the_way_to_some() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mostly_dropped() {
-    survives(Meddle::DropMost).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delayed() {
     survives(Meddle::Delay).await;
 }

@@ -181,10 +181,11 @@ fn show_crowd(crowd: &CrowdReport) {
             percent(one.wrong),
         ));
     }
-    say("  coalition  files published     two shards of one file are told by               AUC");
+    say("  coalition  files published     two shards of one file are told by               AUC    either way");
     for one in &crowd.affinity {
         let order = if one.at_once { "all at once" } else { "one after the other" };
-        say(&format!("  {:>9}  {order:<19} {:<46}  {:>5.3}", percent(one.coalition), one.clue.name(), one.auc));
+        let (clue, auc, worth) = (one.clue.name(), one.auc, one.worth());
+        say(&format!("  {:>9}  {order:<19} {clue:<46}  {auc:>5.3}  {worth:>5.3}", percent(one.coalition)));
     }
 }
 
