@@ -211,6 +211,11 @@ impl Client {
         self.session.get().map_or_else(ClientCpu::default, |session| session.account().read())
     }
 
+    /// The name by which its guard knows it, another one in each run; none before it has entered the network.
+    pub fn id(&self) -> Option<NodeId> {
+        self.session.get().map(|session| session.net.local_id())
+    }
+
     /// The nodes that this client has a connection to: once it has a table, its guard and nobody else.
     pub fn connected_nodes(&self) -> Vec<NodeId> {
         self.session.get().map_or_else(Vec::new, |session| session.net.connected_peers())

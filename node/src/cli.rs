@@ -238,6 +238,7 @@ async fn run(args: Run) -> Result<(), String> {
         service: None,
         meddler: None,
         versions: if args.next_version { Versions::TodayAndNext } else { Versions::Today },
+        onlooker: None,
     };
     // Before the node starts, so that a signal during the start ends it cleanly too.
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;

@@ -1,19 +1,16 @@
 //! The node's configuration: flag > environment > file > default, parsed into domain types when it is read.
 
-use crate::role::holder::Service;
+pub use crate::hostile::{Meddler, Onlooker, Stand};
 use crate::work::UpkeepConfig;
 use libp2p::Multiaddr;
 use palimpsest_client::clock::Wall;
 use palimpsest_client::net::{Transport, Versions};
-use palimpsest_proto::onion::Packet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -26,26 +23,6 @@ pub const SCRUB_DAYS_DEFAULT: u16 = 14;
 /// The period of `days`; none for 0.
 pub fn scrub_period(days: u16) -> Option<Duration> {
     (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
-}
-
-/// A service that stands in for the honest one, in tests.
-#[derive(Clone)]
-pub struct Stand(pub Arc<dyn Service>);
-
-impl fmt::Debug for Stand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stand")
-    }
-}
-
-/// What a dishonest relay sends on instead of each packet, in tests.
-#[derive(Clone)]
-pub struct Meddler(pub Arc<dyn Fn(Packet) -> Vec<Packet> + Send + Sync>);
-
-impl fmt::Debug for Meddler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meddler")
-    }
 }
 
 /// How a node is to run.
@@ -77,6 +54,8 @@ pub struct NodeConfig {
     pub service: Option<Stand>,
     /// Meddles with what the node passes on for others, in tests.
     pub meddler: Option<Meddler>,
+    /// Is told of all that the node handles, in tests.
+    pub onlooker: Option<Onlooker>,
 }
 
 /// Where a node listens unless told otherwise: the same port on every interface, for each transport.

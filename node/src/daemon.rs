@@ -20,7 +20,7 @@ use crate::config::NodeConfig;
 use crate::draining::Draining;
 use crate::metrics::{self, Face};
 use crate::role::RoleCpu;
-use crate::role::holder::{self, Keeper, Service};
+use crate::role::holder::{self, Keeper, Service, Serving};
 use crate::role::relay::{ARRIVALS_MAX, Relay, RelayCounters};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::work::{Handover, Pace, RecordKeeper, ScrubNow, Scrubber, SharedBudget, Upkeep, Warden, Works};
@@ -163,7 +163,7 @@ impl Node {
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let cpu = Arc::new(RoleCpu::default());
-        let relay = Arc::new(Relay::new(ring.clone(), arrivals_in, cpu.clone(), config.meddler.clone()));
+        let relay = Arc::new(Relay::new(ring.clone(), arrivals_in, cpu.clone(), &config));
         let bootstrap: Vec<_> = config.bootstrap.iter().filter_map(|text| text.parse().ok()).collect();
         let net = files::start_net(&config, &dir, |listen| {
             let of = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
@@ -228,7 +228,8 @@ impl Node {
             shared.works.spawn(Handover::new(upkeep.clone()));
             shared.works.spawn(Warden::new(upkeep));
         }
-        node.tasks.spawn(holder::serve(arrivals, service, net, cpu, node.stop.child_token()));
+        let serving = Serving { service, net, cpu, onlooker: shared.config.onlooker.clone() };
+        node.tasks.spawn(holder::serve(arrivals, serving, node.stop.child_token()));
         let mut announcer = Announcer::new(shared.clone());
         announcer.announce();
         node.tasks.spawn(announcer.run(node.stop.child_token()));

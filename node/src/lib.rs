@@ -6,6 +6,7 @@ pub mod audits;
 pub mod config;
 pub mod daemon;
 pub mod draining;
+pub mod hostile;
 mod metrics;
 pub mod role;
 pub mod store;

@@ -4,6 +4,7 @@ mod blindness;
 mod bounds;
 mod liveness;
 mod survival;
+mod unlinkability;
 
 use crate::scenario::{Promises, Story};
 
@@ -20,13 +21,14 @@ pub struct Verdict {
     pub kept: Option<bool>,
 }
 
-/// All oracles' verdicts. Unlinkability is not among them: what shows it is not on disks and in counters.
+/// All oracles' verdicts.
 #[must_use]
 pub fn judge(promises: &Promises, story: &Story) -> Vec<Verdict> {
     let mut verdicts = survival::judge(promises, story);
     verdicts.push(liveness::judge(story));
     verdicts.push(bounds::judge(story));
     verdicts.push(blindness::judge(story));
+    verdicts.push(unlinkability::judge(story));
     verdicts
 }
 

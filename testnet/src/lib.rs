@@ -1,9 +1,11 @@
 //! Many nodes at once, on one machine.
 //!
 //! - [`censor`]: what who has a link can do with it.
+//! - [`anonymity`]: what a coalition of nodes learns of readers and publishers, measured.
 //! - [`checker`]: oracles that judge what happened by what was promised.
 //! - [`docker`]: a network of containers, each node with an address of its own, with links, NAT and partitions.
 //! - [`healing`]: what of the stripes is left in such a network, and what an all-knowing repairer would have moved.
+//! - [`hostile`]: relays that do not pass on what they should.
 //! - [`memory`]: a whole network in one process, for tests.
 //! - [`model`]: how long a stripe lives while nodes come and go, computed and simulated.
 //! - [`process`]: a network of `pald` processes on loopback: up, kill, start, down; `pal` run against it and measured.
@@ -17,9 +19,11 @@
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
 
 pub mod censor;
+pub mod anonymity;
 pub mod checker;
 pub mod docker;
 pub mod healing;
+pub mod hostile;
 pub mod memory;
 pub mod model;
 pub mod process;

@@ -4,7 +4,7 @@
 use palimpsest_client::clock::Wall;
 use palimpsest_client::net::{Transport, Versions};
 use palimpsest_client::{Client, ClientOptions, Error, keyring};
-use palimpsest_node::config::{Meddler, Stand};
+use palimpsest_node::config::{Meddler, Onlooker, Stand};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
 use palimpsest_proto::secret::Secret;
@@ -65,6 +65,8 @@ pub struct NetworkOptions {
     pub meddler: Box<dyn Fn(usize) -> Option<Meddler> + Send>,
     /// The versions of the protocols that a node speaks when it starts, by index.
     pub versions: Box<dyn Fn(usize) -> Versions + Send>,
+    /// Who is told of all that a node handles, by index.
+    pub onlooker: Box<dyn Fn(usize) -> Option<Onlooker> + Send>,
 }
 
 impl NetworkOptions {
@@ -78,6 +80,7 @@ impl NetworkOptions {
             service: Box::new(|_| None),
             meddler: Box::new(|_| None),
             versions: Box::new(|_| Versions::Today),
+            onlooker: Box::new(|_| None),
         }
     }
 }
@@ -125,6 +128,7 @@ impl Network {
             service: (self.options.service)(index),
             meddler: (self.options.meddler)(index),
             versions: (self.options.versions)(index),
+            onlooker: (self.options.onlooker)(index),
         };
         Node::start(config).await.map_err(|source| NetworkError::Node { index, source })
     }

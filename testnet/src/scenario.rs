@@ -17,18 +17,20 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use crate::docker::Links;
+use crate::hostile::Meddle;
 use crate::process::Fraction;
 
 pub use containers::container_name;
 pub use play::{PlayError, Played, play};
 pub use stage::{StageError, StageKind, Theatre};
-pub use story::{Account, Deed, Disk, End, Kind, Story};
+pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Watched};
 
 /// The scenarios of the repository.
-pub const SHIPPED: [(&str, &str); 18] = [
+pub const SHIPPED: [(&str, &str); 20] = [
     ("bad-links", include_str!("../scenarios/bad-links.toml")),
     ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
+    ("colluding-relays", include_str!("../scenarios/colluding-relays.toml")),
     ("disk-full", include_str!("../scenarios/disk-full.toml")),
     ("eclipse", include_str!("../scenarios/eclipse.toml")),
     ("flood", include_str!("../scenarios/flood.toml")),
@@ -37,6 +39,7 @@ pub const SHIPPED: [(&str, &str); 18] = [
     ("half-of-100-dies", include_str!("../scenarios/half-of-100-dies.toml")),
     ("halves-publish", include_str!("../scenarios/halves-publish.toml")),
     ("hanging", include_str!("../scenarios/hanging.toml")),
+    ("hostile-relays", include_str!("../scenarios/hostile-relays.toml")),
     ("lying-holders", include_str!("../scenarios/lying-holders.toml")),
     ("narrow-links", include_str!("../scenarios/narrow-links.toml")),
     ("nat", include_str!("../scenarios/nat.toml")),
@@ -79,6 +82,11 @@ pub struct Scenario {
     pub promises: Promises,
     /// Who lies.
     pub adversary: Option<Adversary>,
+    /// Relays that do not pass on what they should.
+    #[serde(default)]
+    pub meddling: Vec<Meddling>,
+    /// Who pools what they see.
+    pub coalition: Option<Coalition>,
     /// What the links are like.
     #[serde(default, deserialize_with = "links")]
     pub links: Links,
@@ -108,6 +116,27 @@ pub struct Adversary {
     pub lie: Lie,
     /// Which.
     pub nodes: Vec<u32>,
+}
+
+/// Relays that meddle with all that they pass on for others.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meddling {
+    /// What they do to it.
+    pub how: Meddle,
+    /// Which.
+    pub nodes: Vec<u32>,
+}
+
+/// Nodes that do all that is asked of them, and pool what they see.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coalition {
+    /// Which share.
+    #[serde(deserialize_with = "parsed")]
+    pub fraction: Fraction,
+    /// Chooses which.
+    pub seed: u64,
 }
 
 /// A lie.
@@ -283,6 +312,9 @@ impl FromStr for Scenario {
         for &node in scenario.adversary.iter().flat_map(|adversary| &adversary.nodes) {
             within("a lying node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
         }
+        for &node in scenario.meddling.iter().flat_map(|meddling| &meddling.nodes) {
+            within("a meddling node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
+        }
         for step in &scenario.steps {
             match *step {
                 Step::Publish { files, bytes, .. } | Step::Fill { files, bytes } => {
@@ -441,6 +473,9 @@ mod tests {
             ("[promises]", "[links]\nlatency = \"50\"\n[promises]"),
             ("[promises]", "[links]\ncolour = \"50\"\n[promises]"),
             ("[promises]", "[adversary]\nlie = \"garbage\"\nnodes = [12]\n[promises]"),
+            ("[promises]", "[[meddling]]\nhow = \"drop\"\nnodes = [12]\n[promises]"),
+            ("[promises]", "[[meddling]]\nhow = \"tickle\"\nnodes = [1]\n[promises]"),
+            ("[promises]", "[coalition]\nfraction = \"20%\"\n[promises]"),
             ("[promises]", "[adversary]\nlie = \"white\"\nnodes = [1]\n[promises]"),
         ] {
             let text = GOOD.replacen(from, to, 1);

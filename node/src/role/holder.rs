@@ -4,6 +4,7 @@ use super::RoleCpu;
 use super::relay::Arrival;
 use crate::audits::Audits;
 use crate::draining::Draining;
+use crate::hostile::{Mark, Onlooker, Sight};
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
@@ -181,27 +182,34 @@ fn refusal(error: &StoreError) -> Refusal {
     }
 }
 
+/// What it takes to serve.
+#[derive(Clone)]
+pub struct Serving {
+    /// Who answers.
+    pub service: Arc<dyn Service>,
+    /// Where answers leave.
+    pub net: Net,
+    /// Where the processor time goes.
+    pub cpu: Arc<RoleCpu>,
+    /// Who looks on, in tests.
+    pub onlooker: Option<Onlooker>,
+}
+
 /// Serves `arrivals` until `stop`, then finishes what it has begun.
-pub async fn serve(
-    mut arrivals: mpsc::Receiver<Arrival>,
-    service: Arc<dyn Service>,
-    net: Net,
-    cpu: Arc<RoleCpu>,
-    stop: CancellationToken,
-) {
+pub async fn serve(mut arrivals: mpsc::Receiver<Arrival>, serving: Serving, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(ANSWERING_MAX));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let Arrival { arrived, place } = tokio::select! {
+        let Arrival { arrived, seen, place } = tokio::select! {
             () = stop.cancelled() => break,
             arrived = arrivals.recv() => match arrived {
                 Some(arrived) => arrived,
                 None => break,
             },
         };
-        let (service, net, cpu) = (service.clone(), net.clone(), cpu.clone());
+        let serving = serving.clone();
         tokio::spawn(async move {
-            answer(arrived, &*service, &net, &cpu).await;
+            answer(arrived, seen, &serving).await;
             drop((permit, place));
         });
     }
@@ -209,13 +217,21 @@ pub async fn serve(
     let _ = permits.acquire_many(ANSWERING_MAX as u32).await;
 }
 
-async fn answer(arrived: Arrived, service: &dyn Service, net: &Net, cpu: &RoleCpu) {
+async fn answer(arrived: Arrived, seen: Option<(NodeId, Mark)>, serving: &Serving) {
+    let Serving { service, net, cpu, onlooker } = serving;
     // A request that does not open or decode is dropped without a sign, like any other bad packet.
     let Ok(message) = cpu.holder.on(|| arrived.open()) else { return };
     let Ok(Request { reply, ask }) = cpu.naming.on(|| Request::decode(message)) else { return };
+    let watched = onlooker.as_ref().zip(seen);
+    if let Some((Onlooker(tell), (from, came))) = watched {
+        tell(Sight::Asked { from, came, ask: ask.clone() });
+    }
     let Some(answer) = service.answer(ask).await else { return };
     let parts = answer.encode_parts();
     if let Ok((first, packet)) = cpu.holder.on(|| reply.seal(parts.size(), &parts.as_slices())) {
+        if let Some((Onlooker(tell), (_, came))) = watched {
+            tell(Sight::Answered { came, to: first, size: packet.size(), left: Mark::of(&packet) });
+        }
         // A full link drops the reply; the asker asks another way.
         let _ = net.send(first, packet);
     }

@@ -9,19 +9,24 @@
 //! ```
 
 use super::RoleCpu;
-use crate::config::Meddler;
+use crate::NodeConfig;
+use crate::hostile::{Mark, Meddler, Onlooker, Sight, Way};
 use palimpsest_client::Replies;
 use palimpsest_client::cpu;
 use palimpsest_client::net::{Net, NoPlace, PacketHandler, Place, Room, SendError};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::{Arrived, Dropped, Packet, Peeled, Ring};
+use palimpsest_proto::params::DELAY_MS_MAX;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Packets that may sleep at once (68 MB at most), half of them from one neighbour; more are dropped as at a full queue.
 const DELAYED_MAX: usize = 1024;
+/// No packet sleeps longer: what proto allows a sender to ask for.
+const DELAY_MOST: Duration = Duration::from_millis(DELAY_MS_MAX);
 /// Requests that may wait for the holder or be worked on by it (34 MB at most); half of them from one neighbour.
 pub const ARRIVALS_MAX: usize = 512;
 
@@ -30,6 +35,8 @@ pub const ARRIVALS_MAX: usize = 512;
 pub struct Arrival {
     /// The request.
     pub arrived: Arrived,
+    /// Who sent it and how it looked, if somebody looks on.
+    pub seen: Option<(NodeId, Mark)>,
     /// Its place.
     pub place: Place,
 }
@@ -99,12 +106,13 @@ pub struct Relay {
     counters: Arc<RelayCounters>,
     cpu: Arc<RoleCpu>,
     meddler: Option<Meddler>,
+    onlooker: Option<Onlooker>,
 }
 
 impl Relay {
-    /// A relay that peels with `ring` and hands over to `arrivals`; an honest one without a `meddler`. It drops what comes
-    /// until [`Relay::connect`].
-    pub fn new(ring: Arc<Ring>, arrivals: mpsc::Sender<Arrival>, cpu: Arc<RoleCpu>, meddler: Option<Meddler>) -> Relay {
+    /// A relay that peels with `ring` and hands over to `arrivals`; an honest one if the configuration has no meddler. It drops
+    /// what comes until [`Relay::connect`].
+    pub fn new(ring: Arc<Ring>, arrivals: mpsc::Sender<Arrival>, cpu: Arc<RoleCpu>, config: &NodeConfig) -> Relay {
         Relay {
             ring,
             net: OnceLock::new(),
@@ -114,7 +122,8 @@ impl Relay {
             delayed: Room::new(DELAYED_MAX),
             counters: Arc::default(),
             cpu,
-            meddler,
+            meddler: config.meddler.clone(),
+            onlooker: config.onlooker.clone(),
         }
     }
 
@@ -129,15 +138,34 @@ impl Relay {
         let _ = self.net.set(net);
     }
 
-    fn arrive(&self, from: NodeId, arrived: Arrived) {
+    fn arrive(&self, from: NodeId, came: Option<Mark>, arrived: Arrived) {
         let place = match self.arrivals_room.admit(from, 1) {
             Ok(place) => place,
             Err(none) => return self.counters.no_place(none),
         };
-        match self.arrivals.try_send(Arrival { arrived, place }) {
+        match self.arrivals.try_send(Arrival { arrived, seen: came.map(|came| (from, came)), place }) {
             Ok(()) => count(&self.counters.arrived),
             Err(_) => count(&self.counters.dropped_full),
         }
+    }
+
+    /// Passes a packet on, now or later.
+    fn pass(&self, net: &Net, way: Way, delay: Duration, packet: Packet) {
+        if delay.is_zero() {
+            return forward(net, &self.counters, way, packet);
+        }
+        let place = match self.delayed.admit(way.from, 1) {
+            Ok(place) => place,
+            Err(none) => return self.counters.no_place(none),
+        };
+        let (net, counters) = (net.clone(), self.counters.clone());
+        let delay = delay.min(DELAY_MOST);
+        // Ends by itself.
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            forward(&net, &counters, way, packet);
+            drop(place);
+        });
     }
 
     /// The totals.
@@ -153,33 +181,27 @@ fn count(counter: &AtomicU64) {
 impl PacketHandler for Relay {
     fn on_packet(&self, from: NodeId, packet: Packet) {
         let Some(net) = self.net.get() else { return };
+        let came = self.onlooker.as_ref().map(|_| Mark::of(&packet));
         let (peeled, took) = cpu::timed(|| self.ring.peel(packet));
         let role = if matches!(peeled, Ok(Peeled::Arrived(_))) { &self.cpu.holder } else { &self.cpu.relay };
         role.add(took);
         match peeled {
-            Ok(Peeled::Forward { next, packet, .. }) if let Some(Meddler(meddle)) = &self.meddler => {
-                meddle(packet).into_iter().for_each(|packet| forward(net, &self.counters, from, next, packet));
-            }
-            Ok(Peeled::Forward { next, delay, packet }) if delay.is_zero() => {
-                forward(net, &self.counters, from, next, packet)
-            }
             Ok(Peeled::Forward { next, delay, packet }) => {
-                let place = match self.delayed.admit(from, 1) {
-                    Ok(place) => place,
-                    Err(none) => return self.counters.no_place(none),
-                };
-                let (net, counters) = (net.clone(), self.counters.clone());
-                // Ends by itself: the peeled delay is capped by proto.
-                tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    forward(&net, &counters, from, next, packet);
-                    drop(place);
-                });
+                let way = Way { from, next };
+                if let (Some(Onlooker(tell)), Some(came)) = (&self.onlooker, came) {
+                    tell(Sight::Passed { way, size: packet.size(), came, left: Mark::of(&packet) });
+                }
+                match &self.meddler {
+                    Some(Meddler(meddle)) => {
+                        meddle(way, packet).into_iter().for_each(|(delay, packet)| self.pass(net, way, delay, packet));
+                    }
+                    None => self.pass(net, way, delay, packet),
+                }
             }
             // What is delivered is an answer to what this node asked for itself.
             Ok(Peeled::Arrived(arrived)) => {
                 if let Some(arrived) = self.replies.deliver(arrived) {
-                    self.arrive(from, arrived);
+                    self.arrive(from, came, arrived);
                 }
             }
             Err(Dropped::Replayed) => count(&self.counters.dropped_replayed),
@@ -189,9 +211,9 @@ impl PacketHandler for Relay {
     }
 }
 
-fn forward(net: &Net, counters: &RelayCounters, from: NodeId, next: NodeId, packet: Packet) {
+fn forward(net: &Net, counters: &RelayCounters, way: Way, packet: Packet) {
     let bytes = packet.as_bytes().len() as u64;
-    match net.forward(from, next, packet) {
+    match net.forward(way.from, way.next, packet) {
         Ok(()) => {
             count(&counters.forwarded);
             counters.forwarded_bytes.fetch_add(bytes, Ordering::Relaxed);

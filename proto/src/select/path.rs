@@ -23,9 +23,10 @@ const DRAWS_STRICT: usize = 24;
 const DRAWS_MAX: usize = 48;
 /// How often a path is drawn anew because it was used before.
 const PATHS_MAX: usize = 8;
-/// A network of nodes in fewer address prefixes than this has no diversity to insist on (a laboratory, one data
-/// centre).
-const NETWORKS_MIN: usize = 8;
+/// Networks are shut out of a draw as long as all of them together have no more than one in so many of the relays: whoever
+/// has nodes elsewhere is drawn a fifth oftener at most. Where most relays are in few networks (a laboratory, one data
+/// centre), there is no diversity to insist on, however many networks a newcomer adds.
+const SHUT_OUT_PART: usize = 6;
 
 /// The two relays of our choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub fn choose_path(
     rules: &PathRules<'_>,
     now: Moment,
 ) -> Option<Path> {
-    let mut draw = Draw { rng, table, outcomes, now, insist: table.network_count() >= NETWORKS_MIN };
+    let mut draw = Draw { rng, table, outcomes, now };
     let mut path = None;
     for _ in 0..PATHS_MAX {
         let base = draw.outcomes.base();
@@ -93,25 +94,38 @@ struct Draw<'a, R> {
     table: &'a NodeTable,
     outcomes: &'a mut Outcomes,
     now: Moment,
-    /// Whether networks must differ.
-    insist: bool,
 }
 
 impl<R: CryptoRng> Draw<'_, R> {
     /// A relay that is none of `avoid` and, where there is diversity, in none of their networks.
     fn relay(&mut self, avoid: &[NodeId], explore: bool) -> Option<NodeId> {
-        let proven = if explore { None } else { self.proven_relay(avoid) };
-        proven.or_else(|| self.any_relay(avoid)).or_else(|| self.best_relay(avoid))
+        let shut = self.shut_out(avoid);
+        let proven = if explore { None } else { self.proven_relay(avoid, &shut) };
+        proven.or_else(|| self.any_relay(avoid, &shut)).or_else(|| self.best_relay(avoid))
     }
 
-    fn proven_relay(&mut self, avoid: &[NodeId]) -> Option<NodeId> {
+    /// Those of the nodes' networks that are shut out, the first ones first.
+    fn shut_out(&self, avoid: &[NodeId]) -> Vec<Network> {
+        let mut left = self.table.relays().len() / SHUT_OUT_PART;
+        let mut shut = Vec::with_capacity(avoid.len());
+        for network in avoid.iter().filter_map(|id| self.network(id)) {
+            let relays = self.table.relays_in(&network);
+            if relays <= left && !shut.contains(&network) {
+                left -= relays;
+                shut.push(network);
+            }
+        }
+        shut
+    }
+
+    fn proven_relay(&mut self, avoid: &[NodeId], shut: &[Network]) -> Option<NodeId> {
         for attempt in 0..DRAWS_MAX {
             let place = self.below(self.outcomes.answered().len())?;
             let id = self.outcomes.answered()[place];
             let relays = self.table.get(&id).is_some_and(|entry| entry.signed().roles.relays);
             if !relays || !self.outcomes.is_proven(self.table, &id, self.now) {
                 self.outcomes.retire(place);
-            } else if self.suits(&id, avoid, attempt) {
+            } else if self.suits(&id, avoid, shut, attempt) {
                 return Some(id);
             }
         }
@@ -119,11 +133,11 @@ impl<R: CryptoRng> Draw<'_, R> {
     }
 
     /// Any relay, likelier the likelier it lives: by the square, as a gamble on bad odds costs a timeout.
-    fn any_relay(&mut self, avoid: &[NodeId]) -> Option<NodeId> {
+    fn any_relay(&mut self, avoid: &[NodeId], shut: &[Network]) -> Option<NodeId> {
         for attempt in 0..DRAWS_MAX {
             let id = self.table.relays()[self.below(self.table.relays().len())?];
             let chance = self.outcomes.chance(self.table, &id, self.now);
-            if self.suits(&id, avoid, attempt) && self.fraction() < chance * chance {
+            if self.suits(&id, avoid, shut, attempt) && self.fraction() < chance * chance {
                 return Some(id);
             }
         }
@@ -140,12 +154,9 @@ impl<R: CryptoRng> Draw<'_, R> {
         suited.max_by(|a, b| chance(a).total_cmp(&chance(b))).copied()
     }
 
-    fn suits(&self, id: &NodeId, avoid: &[NodeId], attempt: usize) -> bool {
-        if avoid.contains(id) {
-            return false;
-        }
-        let strict = self.insist && attempt < DRAWS_STRICT;
-        !strict || self.network(id).is_none_or(|own| avoid.iter().all(|other| self.network(other) != Some(own)))
+    fn suits(&self, id: &NodeId, avoid: &[NodeId], shut: &[Network], attempt: usize) -> bool {
+        let shut = if attempt < DRAWS_STRICT { shut } else { &[] };
+        !avoid.contains(id) && (shut.is_empty() || self.network(id).is_none_or(|own| !shut.contains(&own)))
     }
 
     fn network(&self, id: &NodeId) -> Option<Network> {
@@ -242,7 +253,7 @@ mod tests {
 
     #[test]
     fn networks_differ_where_there_is_a_choice() {
-        let nodes: Vec<_> = (0..60).map(|i| node_at(i, [10, (i % 12) as u8, 0, 1], Roles::ALL)).collect();
+        let nodes: Vec<_> = (0..60).map(|i| node_at(i, [10, (i % 20) as u8, 0, 1], Roles::ALL)).collect();
         let paths = draw_many(&table_of(&nodes), &mut Outcomes::new(), nodes[0].id, nodes[1].id, 500);
         assert!(paths.iter().all(|path| path.diverse));
         // Only two networks: nothing to insist on.
@@ -250,6 +261,21 @@ mod tests {
         let paths = draw_many(&table_of(&nodes), &mut Outcomes::new(), nodes[0].id, nodes[1].id, 50);
         assert_eq!(paths.len(), 50);
         assert!(paths.iter().all(|path| !path.diverse));
+    }
+
+    /// Ten of a hundred nodes, each in a network of its own, where all others are in two, eight, or twenty.
+    #[test]
+    fn who_has_networks_of_his_own_is_drawn_a_fifth_oftener_at_most() {
+        for networks in [2, 8, 20] {
+            let honest = (0..90).map(|i| node_at(i, [10, (i % networks) as u8, 0, 1], Roles::ALL));
+            let bad = (90..100).map(|i| node_at(i, [11, i as u8, 0, 1], Roles::ALL));
+            let nodes: Vec<_> = honest.chain(bad).collect();
+            let table = table_of(&nodes);
+            let bad: BTreeSet<NodeId> = nodes[90..].iter().map(|node| node.id).collect();
+            let paths = draw_many(&table, &mut Outcomes::new(), nodes[0].id, nodes[1].id, 4000);
+            let drawn = paths.iter().flat_map(|path| [path.middle, path.back]).filter(|id| bad.contains(id)).count();
+            assert!((600..=1000).contains(&drawn), "{drawn} of 8000, {networks} networks");
+        }
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct NodeTable {
     holders: BTreeMap<Position, NodeId>,
     relays: Vec<NodeId>,
     networks: BTreeMap<Option<Network>, BTreeSet<NodeId>>,
+    /// How many of a network's nodes relay.
+    relaying: BTreeMap<Network, usize>,
     digests: Box<[u64; BUCKETS]>,
     nodes_max: usize,
 }
@@ -105,6 +107,7 @@ impl NodeTable {
             holders: BTreeMap::new(),
             relays: Vec::new(),
             networks: BTreeMap::new(),
+            relaying: BTreeMap::new(),
             digests: Box::new([0; BUCKETS]),
             nodes_max,
         }
@@ -130,9 +133,9 @@ impl NodeTable {
         &self.relays
     }
 
-    /// How many different networks the nodes are in, as far as their addresses tell.
-    pub fn network_count(&self) -> usize {
-        self.networks.len() - usize::from(self.networks.contains_key(&None))
+    /// How many nodes of that network relay.
+    pub(crate) fn relays_in(&self, network: &Network) -> usize {
+        self.relaying.get(network).copied().unwrap_or(0)
     }
 
     /// One node.
@@ -182,6 +185,7 @@ impl NodeTable {
         let relay = signed.roles.relays.then_some(self.relays.len());
         if relay.is_some() {
             self.relays.push(id);
+            network.into_iter().for_each(|network| *self.relaying.entry(network).or_default() += 1);
         }
         self.nodes.insert(id, Entry { signed, position, network, health, relay });
         inserted
@@ -218,6 +222,14 @@ impl NodeTable {
         }
         if let Some(place) = entry.relay {
             self.relays.swap_remove(place);
+            if let Some(network) = entry.network
+                && let Some(count) = self.relaying.get_mut(&network)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.relaying.remove(&network);
+                }
+            }
             if let Some(moved) = self.relays.get(place).and_then(|id| self.nodes.get_mut(id)) {
                 moved.relay = Some(place);
             }

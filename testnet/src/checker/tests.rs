@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Kind, Promises, Story};
+use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Watched};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end }
@@ -17,7 +17,9 @@ fn story(bad: usize, end: &End) -> Story {
     let mut deeds = vec![deed(Kind::Publish, End::Good)];
     deeds.extend((0..10).map(|place| deed(Kind::Fetch, if place < bad { end.clone() } else { End::Good })));
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()) }];
-    Story { deeds, accounts: vec![Account { used: 10, quota: 10 }], disks }
+    let pooled = Some(Pooled { nodes: 2, guarded: 1, linked: 1 });
+    let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
+    Story { deeds, accounts: vec![Account { used: 10, quota: 10 }], disks, watched }
 }
 
 /// The oracles that see a promise broken.
@@ -49,12 +51,21 @@ fn each_oracle_sees_what_it_is_for() {
     let mut telling = story(0, &End::Good);
     telling.disks[0].found = Ok(vec!["content in store/shards/0".to_owned()]);
     assert_eq!(broken(&telling, 1.0), ["blindness"]);
+    let mut seen = story(0, &End::Good);
+    seen.watched.as_mut().unwrap().complaints.push("node 3 sees a client whose guard it is not".to_owned());
+    assert_eq!(broken(&seen, 1.0), ["unlinkability"]);
+    let mut linked = story(0, &End::Good);
+    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, guarded: 1, linked: 2 });
+    assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
 }
 
 #[test]
 fn what_cannot_be_judged_is_not_kept() {
     let verdicts = judge(&promises(1.0), &Story::default());
     assert!(verdicts.iter().all(|verdict| verdict.kept.is_none()) && !is_kept(&verdicts));
+    let unseen = Story { watched: None, ..story(0, &End::Good) };
+    let verdicts = judge(&promises(1.0), &unseen);
+    assert_eq!(verdicts.iter().find(|one| one.oracle == "unlinkability").unwrap().kept, None);
     let mut hidden = story(0, &End::Good);
     hidden.disks.push(Disk { node: 1, found: Err("unreadable".to_owned()) });
     let verdicts = judge(&promises(1.0), &hidden);

@@ -1,22 +1,25 @@
 //! The stage in one process, where some of the nodes may lie.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use palimpsest_client::net::Versions;
-use palimpsest_client::{Capability, Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_client::{Capability, Client, Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_node::Node;
 use palimpsest_node::config::Stand;
 use palimpsest_node::role::holder::Service;
-use palimpsest_proto::ids::{Position, RecordAddress};
+use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::SHARD_BYTES;
 
 use super::stage::{StageError, Theatre, account, broken, chosen, searched};
-use super::{Account, Disk, End, Lie, Scenario, Step, Who, rot};
+use super::{Account, Coalition, Disk, End, Lie, Pooled, Scenario, Step, Watched, Who, rot};
+use crate::anonymity::linking::guesses;
+use crate::anonymity::sights::{Journey, Ledger, Seen, complaints, journeys};
 use crate::memory::{Network, NetworkOptions};
 use crate::search::Canary;
 use crate::sybils;
@@ -27,6 +30,12 @@ pub(super) struct Stage {
     strangers: usize,
     /// Nodes that start as a next version from now on.
     upgraded: Arc<Mutex<BTreeSet<usize>>>,
+    /// The nodes by number, dead ones too, and what all of them saw.
+    members: Vec<NodeId>,
+    ledger: Ledger,
+    coalition: Option<Coalition>,
+    /// To whom each client was connected.
+    talked_to: Mutex<HashMap<NodeId, BTreeSet<NodeId>>>,
 }
 
 /// A holder that acknowledges what it is given, keeps nothing, and lies when it is asked.
@@ -65,8 +74,60 @@ impl Stage {
             let is_next = are_next.lock().is_ok_and(|all| all.contains(&index));
             if is_next { Versions::TodayAndNext } else { Versions::Today }
         });
+        let meddling = scenario.meddling.clone();
+        options.meddler = Box::new(move |index| {
+            let does = meddling.iter().find(|meddling| meddling.nodes.iter().any(|&node| node as usize == index));
+            does.map(|meddling| meddling.how.meddler())
+        });
+        let ledger = Ledger::default();
+        let watched = ledger.clone();
+        options.onlooker = Box::new(move |index| Some(watched.onlooker(index)));
         let network = Network::start(options).await.map_err(broken)?;
-        Ok(Self { network, nodes: scenario.nodes, strangers: 0, upgraded })
+        let members = network.running().map(Node::id).collect();
+        let (nodes, coalition) = (scenario.nodes, scenario.coalition);
+        Ok(Self { network, nodes, strangers: 0, members, ledger, coalition, talked_to: Mutex::default(), upgraded })
+    }
+
+    /// Notes whom a client talks to. Its guard may have changed meanwhile: asked again, the answers add up.
+    fn note(&self, client: &Client) {
+        if let Some(id) = client.id() {
+            let mut talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
+            talked_to.entry(id).or_default().extend(client.connected_nodes());
+        }
+    }
+
+    /// What the nodes saw of the clients.
+    pub(super) fn watched(&self) -> Watched {
+        let seen = self.ledger.so_far();
+        let journeys = journeys(&seen);
+        let talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
+        let clients: BTreeSet<NodeId> = journeys.iter().map(|journey| journey.client).collect();
+        let coalition = self.coalition.map(|Coalition { fraction, seed }| {
+            let seats = chosen(self.nodes, fraction, seed);
+            let bad = |node: usize| seats.iter().any(|&seat| seat as usize == node);
+            let pooled: Vec<Seen> = seen.iter().filter(|one| bad(one.node)).copied().collect();
+            let members = self.members.iter().copied().collect();
+            let named: HashSet<_> = guesses(&pooled, &members).into_iter().map(|one| (one.came, one.client)).collect();
+            let clients_of = |some: &dyn Fn(&Journey) -> bool| {
+                journeys
+                    .iter()
+                    .filter(|journey| some(journey))
+                    .map(|journey| journey.client)
+                    .collect::<BTreeSet<_>>()
+                    .len()
+            };
+            Pooled {
+                nodes: seats.len(),
+                guarded: clients_of(&|journey| bad(journey.guard)),
+                linked: clients_of(&|journey| named.contains(&(journey.came, journey.client))),
+            }
+        });
+        Watched {
+            clients: clients.len(),
+            requests: journeys.len(),
+            complaints: complaints(&seen, &self.members, &talked_to),
+            coalition,
+        }
     }
 
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
@@ -74,7 +135,9 @@ impl Stage {
         let work = async {
             let client = self.network.client("publisher").await?;
             let source = Source::Path(file.to_owned());
+            self.note(&client);
             let published = client.publish(source, PublishOptions::default(), &progress).await;
+            self.note(&client);
             client.close().await?;
             published
         };
@@ -103,7 +166,9 @@ impl Stage {
         let (mut sink, progress) = (Vec::new(), Progress::new());
         let work = async {
             let client = self.network.client(&name).await?;
+            self.note(&client);
             let fetched = client.fetch(&link, FetchOptions::default(), &mut sink, &progress).await;
+            self.note(&client);
             client.close().await?;
             fetched
         };
@@ -130,7 +195,8 @@ impl Stage {
         };
         let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
         for identity in ground.await.map_err(broken)? {
-            self.network.add_as(identity).await.map_err(broken)?;
+            let index = self.network.add_as(identity).await.map_err(broken)?;
+            self.members.extend(self.network.node(index).map(Node::id));
         }
         self.network.meet().await.map_err(broken)
     }

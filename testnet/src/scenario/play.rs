@@ -100,6 +100,7 @@ async fn perform(
     }
     story.accounts = stage.accounts().await?;
     story.disks = stage.disks(&canaries).await?;
+    story.watched = stage.watched();
     Ok(story)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Account, Disk, End, Place, Scenario, Step, Who, containers, in_memory, processes};
+use super::{Account, Disk, End, Place, Scenario, Step, Watched, Who, containers, in_memory, processes};
 use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
 use crate::sample;
 use crate::search::{Canary, search_folder};
@@ -147,6 +147,14 @@ impl Stage {
         on!(self, stage => stage.disks(canaries).await)
     }
 
+    /// What the nodes saw of clients, where somebody can look over their shoulders.
+    pub(super) fn watched(&self) -> Option<Watched> {
+        match self {
+            Self::Memory(stage) => Some(stage.watched()),
+            Self::Processes(_) | Self::Docker(_) => None,
+        }
+    }
+
     pub(super) async fn close(self) -> Result<(), StageError> {
         on!(self, stage => stage.close().await)
     }
@@ -174,6 +182,12 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
     }
     if kind != StageKind::Memory && (scenario.adversary.is_some() || any(|step| matches!(step, Step::Eclipse { .. }))) {
         return Some("liars are only among nodes in one process");
+    }
+    if kind != StageKind::Memory && !scenario.meddling.is_empty() {
+        return Some("relays meddle only among nodes in one process");
+    }
+    if kind != StageKind::Memory && scenario.coalition.is_some() {
+        return Some("only nodes in one process can be looked over their shoulders");
     }
     if docker && any(|step| matches!(step, Step::Rot { .. })) {
         return Some("the disks of containers are not ours to write on");
@@ -284,6 +298,8 @@ mod tests {
         assert_eq!(where_to("rolling-upgrade"), ["memory", "processes", "docker"]);
         assert_eq!(where_to("halves-publish"), ["docker"]);
         assert_eq!(where_to("lying-holders"), ["memory"]);
+        assert_eq!(where_to("hostile-relays"), ["memory"]);
+        assert_eq!(where_to("colluding-relays"), ["memory"]);
         assert_eq!(where_to("rot"), ["memory", "processes"]);
     }
 

@@ -11,6 +11,32 @@ pub struct Story {
     pub accounts: Vec<Account>,
     /// What was found on disks.
     pub disks: Vec<Disk>,
+    /// What nodes saw of clients; none where nobody can look over their shoulders.
+    pub watched: Option<Watched>,
+}
+
+/// What the nodes saw of those who used them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Clients that asked for something.
+    pub clients: usize,
+    /// Requests that were seen from end to end.
+    pub requests: usize,
+    /// Sights of a client that only its guard may have, and that another node had.
+    pub complaints: Vec<String>,
+    /// What a coalition made of its sights, if the scenario has one.
+    pub coalition: Option<Pooled>,
+}
+
+/// What a coalition made of all that its nodes saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pooled {
+    /// Its nodes.
+    pub nodes: usize,
+    /// Clients with a guard among them.
+    pub guarded: usize,
+    /// Clients that it linked to something that they asked for.
+    pub linked: usize,
 }
 
 /// A publish or a fetch.

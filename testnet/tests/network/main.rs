@@ -2,6 +2,7 @@
 //! A failed expectation is a failed test.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod anonymity;
 mod canary;
 mod censor;
 mod clocks;
@@ -17,3 +18,4 @@ mod publish_fetch;
 mod relays;
 mod resume;
 mod start;
+mod strangers;

@@ -26,6 +26,7 @@ fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfi
         service: None,
         meddler: None,
         versions: Versions::Today,
+        onlooker: None,
     }
 }
 

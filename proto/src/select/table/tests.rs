@@ -34,7 +34,7 @@ fn node(number: u16) -> SignedNodeDescriptor {
 /// Everything that the indices say must follow from the map.
 fn check_indices(table: &NodeTable) {
     let mut digests = [0; BUCKETS];
-    let (mut holders, mut relays) = (0, 0);
+    let (mut holders, mut relays, mut relaying) = (0, 0, BTreeMap::new());
     for (id, entry) in table.iter() {
         assert_eq!(id.position(), *entry.position());
         digests[usize::from(entry.position.0[0])] ^= fingerprint(&entry.signed);
@@ -44,7 +44,11 @@ fn check_indices(table: &NodeTable) {
         assert!(table.networks[&entry.network].contains(id));
         holders += usize::from(entry.signed.roles.holds);
         relays += usize::from(entry.signed.roles.relays);
+        if let Some(network) = entry.network.filter(|_| entry.signed.roles.relays) {
+            *relaying.entry(network).or_insert(0) += 1;
+        }
     }
+    assert_eq!(relaying, table.relaying);
     assert_eq!(digests, *table.digests());
     assert_eq!((holders, relays), (table.holders.len(), table.relays.len()));
     assert_eq!(table.networks.values().map(BTreeSet::len).sum::<usize>(), table.len());
@@ -103,7 +107,7 @@ fn who_fills_one_network_crowds_out_nobody_else() {
         assert_eq!(table.insert(other, moment(100)), Inserted::New);
     }
     assert_eq!(table.insert(signed_by(40, WALL.0 * 1000, Roles::ALL, [10, 0, 0, 9]), moment(100)), Inserted::Full);
-    assert_eq!((table.len(), table.network_count()), (10, 6));
+    assert_eq!((table.len(), table.networks.len()), (10, 6));
     check_indices(&table);
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: failures, deadlines on the command line, and Ctrl-C.
 
+mod anonymity;
 mod bench;
 mod censor;
 mod demo;
@@ -51,6 +52,7 @@ enum Command {
     Run(run::Args),
     Survival(survival::Args),
     Simulate(simulate::Args),
+    Anonymity(anonymity::Args),
 }
 
 /// Why a command did not do what it was asked for.
@@ -101,6 +103,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args).await,
         Command::Survival(args) => survival::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
+        Command::Anonymity(args) => anonymity::run(args).await,
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("pal-testnet: {failure}");
@@ -236,6 +239,9 @@ mod tests {
             "run list",
             "simulate",
             "simulate --parts lookups,load --nodes 100000 --seed 7 --trials 1000 --json",
+            "anonymity",
+            "anonymity --memory --memory-nodes 20 --files 4",
+            "anonymity --model --nodes 300 --clients 500 --coalition 5%,0.2 --seed 7 --json",
             "docker up --nodes 24 --nat 25% --latency 50ms±10 --loss 1% --bandwidth 20mbit",
             "docker up --name other --subnet 10.78.0.0/16 --bin-dir /d --quota 1G --transport all",
             "docker kill --fraction 50% --seed 7",
@@ -266,6 +272,9 @@ mod tests {
             "run rot --memory --docker",
             "simulate --parts weather",
             "simulate --nodes 3",
+            "anonymity --coalition 101%",
+            "anonymity --nodes 1",
+            "anonymity --model --memory",
             "docker",
             "docker up --latency 50",
             "docker up --loss 100%",

@@ -147,9 +147,8 @@ fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &
             Some(false) => "BROKEN",
             None => "not judged",
         };
-        say(&format!("  {oracle:<10} {promise:<46} {word:<10} {seen}"));
+        say(&format!("  {oracle:<13} {promise:<46} {word:<10} {seen}"));
     }
-    say("  unlinkability is not judged here: disks and counters do not show it");
 }
 
 /// For each step with deeds: what, how many, and how long the middle one and the slowest of twenty took.

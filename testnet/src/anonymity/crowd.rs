@@ -1,0 +1,431 @@
+//! Real nodes and clients in one process, all of whose sights are written down; and what coalitions, drawn by chance from the
+//! nodes, make of what theirs saw.
+//!
+//! One record serves for all coalitions: who only looks on changes nothing. Files are published one after the other, each by a
+//! client of its own, then as many all at once; the latter are fetched all at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+use palimpsest_client::{Client, Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_node::store::StoreError;
+use palimpsest_proto::ids::{Locator, NodeId};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use serde::Serialize;
+
+use super::Verdict;
+use super::affinity::{Belongs, Clue, Known, known, places, worth};
+use super::chance::Rate;
+use super::linking::guesses;
+use super::model::members;
+use super::sights::{Journey, Ledger, Seen, Wanted, complaints, journeys};
+use crate::healing;
+use crate::memory::{Network, NetworkError, NetworkOptions};
+
+/// After how many requests of a client it is looked whether it is linked, beside all that it makes.
+pub const REQUESTS: [usize; 2] = [1, 64];
+/// How much better than a coin a guess may be whether two shards belong to one file.
+pub const AUC_MOST: f64 = 0.55;
+/// Coalitions that are drawn for each size.
+const DRAWS: usize = 200;
+/// Of these, those that also guess which shards belong together.
+const DRAWS_AFFINITY: usize = 10;
+/// For what never happens: a publish or fetch takes seconds.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// What to play.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrowdOptions {
+    /// Nodes of the network.
+    pub nodes: usize,
+    /// Files that are published one after the other, and as many at once.
+    pub files: usize,
+    /// Bytes of each.
+    pub bytes: usize,
+    /// Readers of each file that was published at once.
+    pub readers: usize,
+    /// The parts of the nodes that a coalition holds.
+    pub coalition: Vec<f64>,
+    /// Chooses the files and the coalitions; who is on which path real dice choose.
+    pub seed: u64,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum CrowdError {
+    /// The network did not start.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A publish or a fetch failed.
+    #[error("a user of the network failed: {0}")]
+    Client(#[from] Error),
+    /// A store cannot be read.
+    #[error("the store of a node: {0}")]
+    Store(#[from] StoreError),
+    /// A disk cannot be read.
+    #[error("the disk of a node: {0}")]
+    Disk(#[from] std::io::Error),
+    /// A user did not come to an end, or fetched something else.
+    #[error("{0}")]
+    Broken(&'static str),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrowdReport {
+    /// Nodes of the network.
+    pub nodes: usize,
+    /// Clients: publishers and readers.
+    pub clients: usize,
+    /// Requests whose whole way was seen.
+    pub requests: usize,
+    /// Requests that were for the client's own guard, which knows who asks: where nobody else has what is wanted, or the guard is a
+    /// new one.
+    pub guards_asked: usize,
+    /// What was seen that must not be: sights that no node but a guard may have.
+    pub complaints: Vec<String>,
+    /// Who is linked to what, for each size of coalition.
+    pub linking: Vec<Linked>,
+    /// Which shards belong together, for each size of coalition.
+    pub affinity: Vec<Affinity>,
+}
+
+/// What coalitions of one size learn of clients, as a mean over all that were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Linked {
+    /// Its part of the nodes.
+    pub coalition: f64,
+    /// Clients linked to their first request, and to one of the first 64.
+    pub after: [f64; REQUESTS.len()],
+    /// Clients linked to any of their requests.
+    pub ever: f64,
+    /// Of one client picked by chance from each coalition's view: independent, so that chance has its bounds.
+    pub one_each: Rate,
+    /// The part of all guesses that were wrong.
+    pub wrong: f64,
+}
+
+/// What a clue is worth to coalitions of one size, as a mean over those drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Affinity {
+    /// Its part of the nodes.
+    pub coalition: f64,
+    /// Whether all files were published at once, or one after the other.
+    pub at_once: bool,
+    /// By what is guessed.
+    pub clue: Clue,
+    /// How good the guess is; one half is a coin.
+    pub auc: f64,
+}
+
+impl Affinity {
+    /// What the clue is worth to who knows whether it is to be taken the other way round: stripes of a file come one after the
+    /// other, so where many come at once those of one file are the farther apart.
+    #[must_use]
+    pub fn worth(&self) -> f64 {
+        self.auc.max(1.0 - self.auc)
+    }
+}
+
+impl CrowdReport {
+    /// Which bounds hold.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let count = self.complaints.len() as f64;
+        let structure = Verdict {
+            what: "sights of a client beside its guard's".to_owned(),
+            seen: count,
+            bound: 0.0,
+            kept: self.complaints.is_empty(),
+        };
+        let linked = self.linking.iter().map(|one| {
+            let what = format!("linked in the network of {} nodes, c = {}", self.nodes, one.coalition);
+            Verdict::rate(what, one.one_each, one.coalition)
+        });
+        let affinity = self.affinity.iter().map(|one| Verdict {
+            what: format!(
+                "shards of one file told by \"{}\", c = {}, files {}",
+                one.clue.name(),
+                one.coalition,
+                if one.at_once { "all at once" } else { "one after the other" }
+            ),
+            seen: one.worth(),
+            bound: AUC_MOST,
+            kept: one.worth() <= AUC_MOST,
+        });
+        std::iter::once(structure).chain(linked).chain(affinity).collect()
+    }
+}
+
+/// All that happened, before anybody guesses.
+#[derive(Debug)]
+pub struct Record {
+    /// All sights of all nodes, in order.
+    pub seen: Vec<Seen>,
+    /// The nodes by number.
+    pub members: Vec<NodeId>,
+    /// To whom each client was ever connected.
+    pub guards: HashMap<NodeId, BTreeSet<NodeId>>,
+    /// Where on its disk each shard lies.
+    places: Vec<HashMap<Locator, f64>>,
+    /// The stripe of each shard.
+    stripes: HashMap<Locator, usize>,
+    /// The publisher of each file, and whether it was one of those at once.
+    files: Vec<(NodeId, bool)>,
+}
+
+/// A client, and what must be known of it at the end.
+struct User {
+    client: Client,
+    id: NodeId,
+    talked_to: BTreeSet<NodeId>,
+}
+
+impl User {
+    /// It comes twice: the first run learns the table, the second knows nobody but its guard.
+    async fn enter(network: &Network, name: &str) -> Result<Self, CrowdError> {
+        network.client(name).await?.close().await?;
+        let client = network.client(name).await?;
+        let id = client.id().ok_or(CrowdError::Broken("a client has no name"))?;
+        let talked_to = client.connected_nodes().into_iter().collect();
+        Ok(Self { client, id, talked_to })
+    }
+
+    async fn publish(&mut self, file: Bytes) -> Result<String, CrowdError> {
+        let progress = Progress::new();
+        let work = self.client.publish(Source::Bytes(file), PublishOptions::default(), &progress);
+        let published = tokio::time::timeout(DEADLINE, work).await;
+        self.talked_to.extend(self.client.connected_nodes());
+        Ok(published.map_err(|_| CrowdError::Broken("a publish does not end"))??.link)
+    }
+
+    async fn fetch(&mut self, link: &str, file: &Bytes) -> Result<(), CrowdError> {
+        let link = link.parse().map_err(|_| CrowdError::Broken("a link of our own is unreadable"))?;
+        let (mut sink, progress) = (Vec::new(), Progress::new());
+        let work = self.client.fetch(&link, FetchOptions::default(), &mut sink, &progress);
+        let fetched = tokio::time::timeout(DEADLINE, work).await;
+        self.talked_to.extend(self.client.connected_nodes());
+        fetched.map_err(|_| CrowdError::Broken("a fetch does not end"))??;
+        if sink == **file { Ok(()) } else { Err(CrowdError::Broken("what was fetched is not what was published")) }
+    }
+}
+
+/// Plays the publishers and readers in a network whose nodes all look on.
+///
+/// # Errors
+/// The network does not start, or somebody in it fails.
+pub async fn record(options: &CrowdOptions) -> Result<Record, CrowdError> {
+    let ledger = Ledger::default();
+    let watched = ledger.clone();
+    let onlooker = Box::new(move |index| Some(watched.onlooker(index)));
+    let network = Network::start(NetworkOptions { onlooker, ..NetworkOptions::honest(options.nodes) }).await?;
+    let outcome = play(&network, options, &ledger).await;
+    network.shutdown().await;
+    outcome
+}
+
+async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Result<Record, CrowdError> {
+    let mut users = Vec::new();
+    let mut files = Vec::new();
+    for number in 0..options.files {
+        let mut user = User::enter(network, &format!("alone-{number}")).await?;
+        user.publish(content(options, number)).await?;
+        files.push((user.id, false));
+        users.push(user);
+    }
+    let mut crowd = Vec::new();
+    for number in 0..options.files {
+        crowd.push(User::enter(network, &format!("crowd-{number}")).await?);
+    }
+    let all = crowd.iter_mut().enumerate();
+    let publishes = all.map(|(number, user)| user.publish(content(options, options.files + number)));
+    let links = try_join_all(publishes).await?;
+    files.extend(crowd.iter().map(|user| (user.id, true)));
+    users.append(&mut crowd);
+    let mut readers = Vec::new();
+    for number in 0..options.files * options.readers {
+        readers.push(User::enter(network, &format!("reader-{number}")).await?);
+    }
+    let fetches = readers.iter_mut().enumerate().map(|(number, user)| {
+        let file = number % options.files;
+        let wanted = content(options, options.files + file);
+        let link = &links[file];
+        async move { user.fetch(link, &wanted).await }
+    });
+    for fetched in join_all(fetches).await {
+        fetched?;
+    }
+    users.append(&mut readers);
+    let (mut guards, mut closing) = (HashMap::new(), Vec::new());
+    for User { client, id, mut talked_to } in users {
+        talked_to.extend(client.connected_nodes());
+        guards.insert(id, talked_to);
+        closing.push(client.close());
+    }
+    try_join_all(closing).await?;
+    let stripes = healing::stripes(network).await?.into_iter().enumerate();
+    let stripes =
+        stripes.flat_map(|(stripe, (d, _))| d.locators().iter().map(move |l| (*l, stripe)).collect::<Vec<_>>());
+    let disks = (0..options.nodes).map(|index| Ok(places(&network.node_dir(index))?.into_iter().collect()));
+    Ok(Record {
+        seen: ledger.so_far(),
+        members: (0..options.nodes).filter_map(|index| network.node(index).map(|node| node.id())).collect(),
+        guards,
+        places: disks.collect::<Result<_, std::io::Error>>()?,
+        stripes: stripes.collect(),
+        files,
+    })
+}
+
+/// The content of a file: no two are alike.
+fn content(options: &CrowdOptions, number: usize) -> Bytes {
+    let mut bytes = vec![0; options.bytes];
+    StdRng::seed_from_u64(options.seed.wrapping_mul(1_000) + number as u64).fill_bytes(&mut bytes);
+    bytes.into()
+}
+
+/// Plays, and lets coalitions guess.
+///
+/// # Errors
+/// As [`record`].
+pub async fn measure(options: &CrowdOptions) -> Result<CrowdReport, CrowdError> {
+    let record = record(options).await?;
+    let options = options.clone();
+    let guessing = tokio::task::spawn_blocking(move || judge(&record, &options));
+    guessing.await.map_err(|_| CrowdError::Broken("the guessing broke off"))
+}
+
+/// What coalitions of each size make of a record.
+#[must_use]
+pub fn judge(record: &Record, options: &CrowdOptions) -> CrowdReport {
+    let truth = journeys(&record.seen);
+    let mut by_client: BTreeMap<NodeId, Vec<&Journey>> = BTreeMap::new();
+    truth.iter().for_each(|journey| by_client.entry(journey.client).or_default().push(journey));
+    let nodes = record.members.len();
+    let mut dice = StdRng::seed_from_u64(options.seed);
+    let (mut linking, mut affinity) = (Vec::new(), Vec::new());
+    for &part in &options.coalition {
+        let bad = members(part, nodes);
+        let mut tally = Tally::default();
+        let mut worths: BTreeMap<(bool, usize), Vec<f64>> = BTreeMap::new();
+        for draw in 0..DRAWS {
+            let mut seats: Vec<usize> = (0..nodes).collect();
+            seats.shuffle(&mut dice);
+            let seats: BTreeSet<usize> = seats.into_iter().take(bad).collect();
+            let pooled: Vec<Seen> = record.seen.iter().filter(|one| seats.contains(&one.node)).copied().collect();
+            tally.take(record, &by_client, &pooled, &mut dice);
+            if draw < DRAWS_AFFINITY {
+                for at_once in [false, true] {
+                    let shards = record.shards(&truth, &seats, &pooled, at_once);
+                    for one in worth(&shards, options.seed ^ draw as u64) {
+                        let clue = Clue::ALL.iter().position(|clue| *clue == one.clue).unwrap_or_default();
+                        worths.entry((at_once, clue)).or_default().push(one.auc);
+                    }
+                }
+            }
+        }
+        let coalition = bad as f64 / nodes as f64;
+        linking.push(tally.linked(coalition));
+        affinity.extend(worths.into_iter().map(|((at_once, clue), worths)| {
+            let auc = worths.iter().sum::<f64>() / worths.len() as f64;
+            Affinity { coalition, at_once, clue: Clue::ALL[clue], auc }
+        }));
+    }
+    CrowdReport {
+        nodes,
+        clients: record.guards.len(),
+        requests: truth.len(),
+        guards_asked: truth.iter().filter(|journey| journey.guard == journey.holder).count(),
+        complaints: complaints(&record.seen, &record.members, &record.guards),
+        linking,
+        affinity,
+    }
+}
+
+impl Record {
+    /// The shards that these nodes hold of the files of one batch, with what they know of them, and what is true of them.
+    fn shards(
+        &self,
+        truth: &[Journey],
+        seats: &BTreeSet<usize>,
+        pooled: &[Seen],
+        at_once: bool,
+    ) -> Vec<(Known, Belongs)> {
+        let files: HashMap<NodeId, usize> = self
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, together))| *together == at_once)
+            .map(|(file, (publisher, _))| (*publisher, file))
+            .collect();
+        let mut belongs = HashMap::new();
+        for journey in truth {
+            if let (Wanted::Store(locator, _), Some(&file)) = (journey.wanted, files.get(&journey.client))
+                && let Some(&stripe) = self.stripes.get(&locator)
+            {
+                belongs.insert(locator, Belongs { file, stripe });
+            }
+        }
+        let mut places = HashMap::new();
+        seats.iter().filter_map(|&seat| self.places.get(seat)).for_each(|some| places.extend(some));
+        let mut shards: Vec<(Locator, Known)> = known(pooled, &places).into_iter().collect();
+        shards.sort_unstable_by_key(|(locator, _)| *locator);
+        shards.into_iter().filter_map(|(locator, known)| Some((known, *belongs.get(&locator)?))).collect()
+    }
+}
+
+/// What coalitions of one size learnt up to now.
+#[derive(Default)]
+struct Tally {
+    coalitions: u64,
+    /// Sums over coalitions of the part of the clients that are linked after so many requests, and ever.
+    after: [f64; REQUESTS.len()],
+    ever: f64,
+    one_each: u64,
+    right: u64,
+    wrong: u64,
+}
+
+impl Tally {
+    fn take(
+        &mut self,
+        record: &Record,
+        by_client: &BTreeMap<NodeId, Vec<&Journey>>,
+        pooled: &[Seen],
+        dice: &mut StdRng,
+    ) {
+        let members: BTreeSet<NodeId> = record.members.iter().copied().collect();
+        let guessed: HashMap<_, _> =
+            guesses(pooled, &members).into_iter().map(|guess| (guess.came, guess.client)).collect();
+        let named = |journey: &Journey| guessed.get(&journey.came) == Some(&journey.client);
+        let first = |journeys: &Vec<&Journey>| journeys.iter().position(|journey| named(journey));
+        let firsts: Vec<Option<usize>> = by_client.values().map(first).collect();
+        let clients = firsts.len().max(1) as f64;
+        for (sum, requests) in self.after.iter_mut().zip(REQUESTS) {
+            *sum += firsts.iter().flatten().filter(|first| **first < requests).count() as f64 / clients;
+        }
+        self.ever += firsts.iter().flatten().count() as f64 / clients;
+        if !firsts.is_empty() {
+            self.one_each += u64::from(firsts[dice.random_range(0..firsts.len())].is_some());
+        }
+        let right = by_client.values().flatten().filter(|journey| named(journey)).count() as u64;
+        self.right += right;
+        self.wrong += guessed.len() as u64 - right;
+        self.coalitions += 1;
+    }
+
+    fn linked(&self, coalition: f64) -> Linked {
+        let mean = |sum: f64| sum / self.coalitions.max(1) as f64;
+        Linked {
+            coalition,
+            after: self.after.map(mean),
+            ever: mean(self.ever),
+            one_each: Rate::of(self.one_each, self.coalitions),
+            wrong: self.wrong as f64 / (self.right + self.wrong).max(1) as f64,
+        }
+    }
+}

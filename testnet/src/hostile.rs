@@ -1,0 +1,66 @@
+//! Relays that do not pass on what they should, for tests and scenarios.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use palimpsest_node::hostile::{Meddler, Way};
+use palimpsest_proto::onion::Packet;
+use palimpsest_proto::params::HEADER_BYTES;
+use serde::Deserialize;
+
+/// How long a delaying relay keeps each packet: longer than a client waits for an answer from nodes near by.
+const DELAY: Duration = Duration::from_millis(1_500);
+/// When a replayed packet comes for the last time.
+const REPLAY_AFTER: Duration = Duration::from_millis(500);
+/// A byte of the header's part that is no key, and one of the payload.
+const HEADER_BYTE: usize = 100;
+const BODY_BYTE: usize = HEADER_BYTES + 700;
+
+/// What a relay does to all that it passes on for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meddle {
+    /// It drops everything.
+    Drop,
+    /// It drops what is for one half of its neighbours.
+    DropSome,
+    /// It keeps everything for a while.
+    Delay,
+    /// It flips a bit of the header.
+    TagHeader,
+    /// It flips a bit of the payload.
+    TagBody,
+    /// It sends everything three times, the last one later.
+    Replay,
+    /// It sends the first half, and zeros. (A packet of another length never reaches a relay: the link's frame says how long it is.)
+    Truncate,
+}
+
+impl Meddle {
+    /// One relay that does so.
+    #[must_use]
+    pub fn meddler(self) -> Meddler {
+        Meddler(Arc::new(move |way: Way, packet: Packet| match self {
+            Self::Drop => Vec::new(),
+            Self::DropSome if way.next.0[0] & 1 == 0 => Vec::new(),
+            Self::DropSome => vec![(Duration::ZERO, packet)],
+            Self::Delay => vec![(DELAY, packet)],
+            Self::TagHeader => changed(packet, |bytes| bytes[HEADER_BYTE] ^= 1),
+            Self::TagBody => changed(packet, |bytes| bytes[BODY_BYTE] ^= 0x10),
+            Self::Replay => {
+                vec![(Duration::ZERO, packet.clone()), (Duration::ZERO, packet.clone()), (REPLAY_AFTER, packet)]
+            }
+            Self::Truncate => changed(packet, |bytes| {
+                let half = bytes.len() / 2;
+                bytes[half..].fill(0);
+            }),
+        }))
+    }
+}
+
+/// The packet with its bytes changed, and its length as it was.
+fn changed(packet: Packet, change: impl FnOnce(&mut [u8])) -> Vec<(Duration, Packet)> {
+    let mut bytes = packet.into_bytes();
+    change(&mut bytes);
+    Packet::parse(bytes).into_iter().map(|packet| (Duration::ZERO, packet)).collect()
+}
