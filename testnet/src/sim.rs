@@ -39,7 +39,7 @@ const FOLLOWED_STRIPES: usize = 4;
 const DAYS: f64 = 365.0;
 const WIDE: (u8, u8) = (64, 203);
 const NARROW: (u8, u8) = (8, 36);
-/// Nodes of networks in which ids are ground: each takes a hundred keys.
+/// Nodes of networks in which ids are ground: each takes two hundred keys.
 const ECLIPSED_NODES_MAX: usize = 10_000;
 
 /// What can be simulated.

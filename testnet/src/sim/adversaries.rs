@@ -24,13 +24,15 @@ const LIARS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 const ASKED_FOR: f64 = 0.3;
 /// Ids near each locator: the second is the issue's.
 const GROUND: [usize; 4] = [5, 20, 40, 60];
-/// Ids that the adversary makes, for each node of the network, to choose the nearest from: so many that in four places of five the
-/// 20 nearest are before the nearest honest node. With half as many enough shards of a full stripe remain.
-const POOL: usize = 100;
+/// Ids that the adversary makes, for each node of the network, to choose the nearest from: so many that in nine places of ten the
+/// 20 nearest are before the nearest honest node. With half as many enough shards of a stripe remain among the candidates.
+const POOL: usize = 200;
 /// Stripes that are attacked in each cell; each has its own ids, and is fetched by many.
 const STRIPES: usize = 10;
-/// Bytes of a small file: 2 data shards.
+/// Bytes of a small file: 2 data shards. And of one whose stripe is eclipsed: 16 of them, since each fetch from there asks for many
+/// times as much as there is.
 const SMALL_BYTES: usize = 100_000;
+const ECLIPSED_BYTES: usize = 1_000_000;
 /// Core seconds for one id that has cost its work (`NODE_PUZZLE_BITS`).
 const ID_SECONDS: f64 = 0.015;
 
@@ -108,30 +110,31 @@ pub struct EclipseCell {
     pub fetches: Fetches,
 }
 
-/// `trials` fetches in the cells that have a bound; fewer in the others.
+/// `trials` fetches among liars, a tenth of it from eclipsed neighbourhoods (each takes seconds of a core's time where nothing is to
+/// be had), and fewer, or none, in cells that have no bound.
 pub(super) fn measure(nodes: usize, seed: u64, trials: usize) -> Result<Adversaries, SimError> {
     let world = World::new(seed, nodes)?;
-    let few = (trials / 50).max(1);
+    let (tenth, few) = ((trials / 10).max(1), trials / 500);
     let mut lying = Vec::new();
     for liars in LIARS {
-        let count = if liars == ASKED_FOR { trials } else { few };
+        let count = if liars == ASKED_FOR { trials } else { tenth };
         lying.push(among_liars(&world, seed, liars, FULL_STRIPE, count)?);
     }
     let small = geometry(SMALL_BYTES, Survive::Half, 1);
     lying.push(among_liars(&world, seed, ASKED_FOR, (small.k(), small.n()), trials)?);
     let pool = Pool::new(seed, POOL * nodes);
+    let after = GROUND.map(|ids| (ids, Stage::Published, true, if ids == CANDIDATES { tenth } else { few }));
+    let others = [
+        (CANDIDATES, Stage::HandedOver, true, tenth),
+        (CANDIDATES, Stage::Published, false, few),
+        (CANDIDATES, Stage::HandedOver, false, few),
+        (CANDIDATES, Stage::BeforePublishing, true, few),
+    ];
     let mut eclipsed = Vec::new();
-    for ids in GROUND {
-        let count = if ids == CANDIDATES { trials } else { few };
-        eclipsed.push(eclipse(&world, &pool, seed, (ids, Stage::Published, true), count)?);
-    }
-    for (stage, density, count) in [
-        (Stage::HandedOver, true, trials),
-        (Stage::Published, false, few),
-        (Stage::HandedOver, false, few),
-        (Stage::BeforePublishing, true, few),
-    ] {
-        eclipsed.push(eclipse(&world, &pool, seed, (CANDIDATES, stage, density), count)?);
+    for (ids, stage, density, count) in after.into_iter().chain(others) {
+        if count > 0 {
+            eclipsed.push(eclipse(&world, &pool, seed, (ids, stage, density), count)?);
+        }
     }
     let mut chance = dice(seed, "false alarms", 0);
     let looked = locators(&mut chance, 10_000);
@@ -157,6 +160,11 @@ pub(super) fn bounds(adversaries: &Adversaries) -> Vec<Bound> {
         Bound::at_least(what, cell.fetches.complete, 0.999)
     });
     lying.chain(made).collect()
+}
+
+fn eclipsed_stripe() -> (usize, usize) {
+    let geometry = geometry(ECLIPSED_BYTES, Survive::Half, 1);
+    (geometry.k(), geometry.n())
 }
 
 /// Whether a neighbourhood looks made. Nobody's disk is filled here, so that nothing else makes a reader look elsewhere.
@@ -260,7 +268,7 @@ impl Eclipse {
         chance: &mut StdRng,
         (ids, stage, density): (usize, Stage, bool),
     ) -> Result<Eclipse, SimError> {
-        let (k, n) = FULL_STRIPE;
+        let (k, n) = eclipsed_stripe();
         let locators = locators(chance, n);
         let mut table = world.table.clone();
         let mut manners = HashMap::new();
@@ -300,7 +308,7 @@ fn eclipse(
     fetches: usize,
 ) -> Result<EclipseCell, SimError> {
     let (ids, stage, density) = what;
-    let (k, n) = FULL_STRIPE;
+    let (k, n) = eclipsed_stripe();
     let mut chance = dice(seed, "ground ids", ids as u64 ^ (stage as u64) << 32 ^ u64::from(density) << 40);
     let stripes = STRIPES.min(fetches);
     let (mut noticed, mut kept, mut reads) = (0, 0, Vec::with_capacity(fetches));
@@ -329,11 +337,9 @@ mod tests {
     fn twenty_ids_at_each_locator_take_a_stripe_only_if_nobody_looks_at_density() {
         let world = World::new(1, 600).unwrap();
         let pool = Pool::new(1, POOL * 600);
-        let fetch = |stage, density| eclipse(&world, &pool, 1, (CANDIDATES, stage, density), 2).unwrap();
-        for stage in [Stage::Published, Stage::HandedOver] {
-            let (with, without) = (fetch(stage, true), fetch(stage, false));
-            assert!(with.fetches.complete == 1.0 && with.noticed > 0.95, "{with:?}");
-            assert!(without.fetches.complete == 0.0, "{without:?}");
-        }
+        let fetch = |density| eclipse(&world, &pool, 1, (CANDIDATES, Stage::HandedOver, density), 1).unwrap();
+        let (with, without) = (fetch(true), fetch(false));
+        assert!(with.fetches.complete == 1.0 && with.noticed > 0.95 && with.kept > 0.95, "{with:?}");
+        assert!(without.fetches.complete == 0.0 && without.kept < 0.1, "{without:?}");
     }
 }

@@ -200,7 +200,7 @@ impl Overlay {
         let mut arrivals: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
         let (mut now, mut turn, mut unanswered) = (0, 0, 0);
         loop {
-            while let Some((number, by)) = next(&mut ways, &mut asked, &mut turn, target, &self.places) {
+            while let Some((number, by)) = next(&mut ways, &asked, &mut turn, target, &self.places) {
                 asked.insert(number, (by, State::Waiting));
                 let dead = self.dead[number as usize];
                 unanswered += u32::from(dead);
@@ -262,7 +262,7 @@ impl Overlay {
 /// Whom to ask next, and by which way: each way in its turn, nobody twice (`ClosestDisjointPeersIter::next`).
 fn next(
     ways: &mut [Way],
-    asked: &mut HashMap<u32, (usize, State)>,
+    asked: &HashMap<u32, (usize, State)>,
     turn: &mut usize,
     target: u64,
     places: &[u64],

@@ -19,6 +19,8 @@ use serde::Serialize;
 /// Parts of the nodes that die at once, and that lie.
 const DEAD: [f64; 6] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5];
 const LIARS: [f64; 5] = [0.0, 0.1, 0.2, 0.3, 0.4];
+/// The part of look-ups that shall succeed, by the part of liars.
+const BOUNDS: [(f64, f64); 2] = [(0.2, 0.99), (0.4, 0.95)];
 /// Addresses that a newcomer is given to begin with.
 const BOOTSTRAP: [usize; 3] = [1, 3, 5];
 /// Networks so many times as large as a table may be.
@@ -121,11 +123,7 @@ pub(super) fn bounds(lookups: &Lookups, nodes: usize) -> Vec<Bound> {
     let mut bounds = Vec::new();
     let half_log = 0.5 * (nodes as f64).log2();
     for cell in &lookups.kademlia {
-        let least = match cell.liars {
-            liars if liars == 0.2 => 0.99,
-            liars if liars == 0.4 => 0.95,
-            _ => continue,
-        };
+        let Some((_, least)) = BOUNDS.into_iter().find(|(liars, _)| *liars == cell.liars) else { continue };
         let what = format!("Kademlia look-ups, {} nodes, {:.0} % adversarial", cell.nodes, 100.0 * cell.liars);
         bounds.push(Bound::at_least(what, cell.success, least));
     }

@@ -6,8 +6,6 @@ use super::{Bound, SimError};
 use palimpsest_proto::flow::Giver;
 use palimpsest_proto::ids::{Locator, NodeId, Position};
 use palimpsest_proto::select::place;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -52,7 +50,7 @@ pub(super) fn measure(
     events: usize,
 ) -> Result<Movement, SimError> {
     let mut world = World::new(seed, nodes)?;
-    let mut chance: StdRng = dice(seed, "movement", nodes as u64);
+    let mut chance = dice(seed, "movement", nodes as u64);
     let mut kept = Vec::with_capacity(stripes * n);
     for _ in 0..stripes {
         let locators = locators(&mut chance, n);
@@ -98,7 +96,6 @@ pub(super) fn measure(
         };
         left += kept.iter().filter(drains).count() as f64 * world.ids.len() as f64 / total;
     }
-    let mut chance = StdRng::from_rng(&mut chance);
     for number in some_of(&mut chance, BYSTANDERS, kept.len()) {
         let shard = &kept[number];
         let gone = |id: &NodeId| !leavers.contains(id);

@@ -32,6 +32,9 @@ pub(super) enum Manners {
 
 /// A round trip over six links, give or take a fifth.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
+/// What comes within so long is looked at together: a gather puts its plan in order anew after each bad answer, and that is what a
+/// simulation of a hostile network spends its time on.
+const TICK: Duration = Duration::from_millis(10);
 /// A fetch of one stripe that takes longer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// When a story's clock begins: long after zero, so that what was long ago can be told.
@@ -121,7 +124,7 @@ pub(super) fn read(
         let next = [arrival, flights.poll_timeout(), gather.poll_timeout(now)].into_iter().flatten().min();
         // Nobody to wait for and no verdict: the machines exclude it.
         let Some(next) = next else { return Ok(Read { complete: false, took, asked }) };
-        now = now.max(next);
+        now = now.max(next) + TICK;
         while let Some(&Reverse((at, id))) = arrivals.peek()
             && at <= now
         {

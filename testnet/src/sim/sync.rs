@@ -75,6 +75,7 @@ struct News {
 }
 
 struct Node {
+    bucket: u8,
     next: u64,
     pause: u64,
     budget: u64,
@@ -131,11 +132,11 @@ struct Totals {
 impl Gossip {
     fn new(seed: u64, count: usize) -> Gossip {
         let mut chance = dice(seed, "sync", count as u64);
+        let mut node =
+            || Node { bucket: chance.random(), next: chance.random_range(0..SLOW), pause: SLOW, budget: 0, granted: 0 };
+        let nodes: Vec<Node> = (0..count).map(|_| node()).collect();
         let mut bucket_sizes = [0; BUCKETS];
-        (0..count).for_each(|_| bucket_sizes[usize::from(chance.random::<u8>())] += 1);
-        let nodes: Vec<Node> = (0..count)
-            .map(|_| Node { next: chance.random_range(0..SLOW), pause: SLOW, budget: 0, granted: 0 })
-            .collect();
+        nodes.iter().for_each(|node| bucket_sizes[usize::from(node.bucket)] += 1);
         let wakes = nodes.iter().enumerate().map(|(number, node)| Reverse((node.next, number as u32))).collect();
         Gossip {
             known: vec![0; count * WORDS],
@@ -183,12 +184,12 @@ impl Gossip {
     /// Somebody signs anew.
     fn announce(&mut self, now: u64) {
         let number = self.chance.random_range(0..self.nodes.len());
-        let bucket: u8 = self.chance.random();
+        let bucket = self.nodes[number].bucket;
         let Some(slot) = self.free.pop() else {
             self.totals.untold += 1;
             return;
         };
-        let size = self.bucket_sizes[usize::from(bucket)].max(1);
+        let size = self.bucket_sizes[usize::from(bucket)];
         self.slots[slot] = Some(News { bucket, rank: self.chance.random_range(0..size), born: now, known: 1 });
         self.known[number * WORDS + slot / 64] |= 1 << (slot % 64);
         self.told(now, number as u32);
@@ -323,12 +324,12 @@ mod tests {
 
     #[test]
     fn news_gets_to_all_and_quiet_networks_are_cheap() {
-        let mut gossip = Gossip::new(1, 200);
-        gossip.run(60_000, &mut f64::INFINITY);
+        let (mut gossip, mut never) = (Gossip::new(1, 200), f64::INFINITY);
+        gossip.run(60_000, &mut never);
         assert_eq!(gossip.totals.descriptors, 0);
         gossip.announce(60_000);
         let slot = (0..SLOTS).find(|slot| gossip.slots[*slot].is_some()).unwrap();
-        gossip.run(180_000, &mut f64::INFINITY);
+        gossip.run(180_000, &mut never);
         assert!(gossip.slots[slot].is_none(), "known to all");
         assert_eq!(gossip.totals.news, 199);
         assert_eq!(gossip.totals.spread, 1);

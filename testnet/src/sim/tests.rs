@@ -41,7 +41,7 @@ fn holders_are_loaded_evenly() {
 
 #[test]
 fn liars_and_ground_ids_do_not_keep_a_reader_from_its_stripe() {
-    must_keep(&tell(&[Part::Adversaries], 600, 1, 60));
+    must_keep(&tell(&[Part::Adversaries], 600, 1, 50));
 }
 
 #[test]
