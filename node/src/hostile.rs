@@ -29,9 +29,12 @@ pub struct Way {
     pub next: NodeId,
 }
 
-/// What a dishonest relay sends on instead of each packet, and how long after.
+/// What is sent on instead of a packet, and how long after.
+pub type Instead = Vec<(Duration, Packet)>;
+
+/// What a dishonest relay makes of each packet.
 #[derive(Clone)]
-pub struct Meddler(pub Arc<dyn Fn(Way, Packet) -> Vec<(Duration, Packet)> + Send + Sync>);
+pub struct Meddler(pub Arc<dyn Fn(Way, Packet) -> Instead + Send + Sync>);
 
 impl fmt::Debug for Meddler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

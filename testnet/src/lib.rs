@@ -9,6 +9,7 @@
 //! - [`memory`]: a whole network in one process, for tests.
 //! - [`model`]: how long a stripe lives while nodes come and go, computed and simulated.
 //! - [`process`]: a network of `pald` processes on loopback: up, kill, start, down; `pal` run against it and measured.
+//! - [`results`]: the page of results and its pictures.
 //! - [`scenario`]: what befalls a network, as data, and the stages on which it is played.
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
 //! - [`survival`]: what is left of files when nodes die, predicted and measured.
@@ -18,8 +19,8 @@
 //!
 //! The command line `pal-testnet` (`src/bin/pal-testnet/`) is a thin skin over these, with the demo and the benchmarks.
 
-pub mod censor;
 pub mod anonymity;
+pub mod censor;
 pub mod checker;
 pub mod docker;
 pub mod healing;
@@ -27,6 +28,7 @@ pub mod hostile;
 pub mod memory;
 pub mod model;
 pub mod process;
+pub mod results;
 pub mod sample;
 pub mod scenario;
 pub mod search;

@@ -27,9 +27,9 @@ pub use chance::{Interval, interval};
 /// Bytes of a file: two data shards.
 const FILE_BYTES: usize = 100_000;
 /// Fetches at a time.
-const FETCHES_MAX: usize = 8;
-/// How long one fetch may take.
-const FETCH_DEADLINE: Duration = Duration::from_secs(120);
+const FETCHES_MAX: usize = 16;
+/// How long one fetch may take by default: what is gone is not waited for longer.
+pub const FETCH_DEADLINE: Duration = Duration::from_secs(60);
 /// How often dice decide who is dead, for the curve that needs no fetches.
 const DRAWS: usize = 1_000;
 /// Bounds of what one machine plays in minutes.
@@ -47,6 +47,8 @@ pub struct Options {
     pub survive: Survive,
     /// The parts of the nodes that are dead when files are fetched, in percent, growing.
     pub killed_percent: Vec<u32>,
+    /// How long one fetch may take.
+    pub deadline: Duration,
     /// Chooses the dead, and what the files contain.
     pub seed: u64,
 }
@@ -197,7 +199,7 @@ async fn measured(network: &mut Network, options: &Options) -> Result<Report, Su
         dying.iter().for_each(|&node| dead[node] = true);
         network.kill_all(&dying).await;
         let client = network.client(&format!("reader-{percent}")).await?;
-        let fetches = files.iter().map(|file| fetched(&client, file));
+        let fetches = files.iter().map(|file| fetched(&client, file, options.deadline));
         let right = futures::stream::iter(fetches).buffer_unordered(FETCHES_MAX).filter(|&right| async move { right });
         points.push(Point {
             killed_percent: percent,
@@ -251,11 +253,11 @@ async fn published(network: &Network, options: &Options, dice: &mut SplitMix64) 
         .collect())
 }
 
-async fn fetched(client: &palimpsest_client::Client, file: &File) -> bool {
+async fn fetched(client: &palimpsest_client::Client, file: &File, deadline: Duration) -> bool {
     let (mut sink, progress) = (Vec::new(), Progress::new());
     let options = FetchOptions { heal: false, ..FetchOptions::default() };
     let fetch = client.fetch(&file.link, options, &mut sink, &progress);
-    matches!(tokio::time::timeout(FETCH_DEADLINE, fetch).await, Ok(Ok(_))) && sink == file.content
+    matches!(tokio::time::timeout(deadline, fetch).await, Ok(Ok(_))) && sink == file.content
 }
 
 /// The chance of each file that it survives.
@@ -317,7 +319,14 @@ mod tests {
 
     #[test]
     fn senseless_options_are_refused() {
-        let fine = Options { nodes: 40, files: 10, survive: Survive::Third, killed_percent: vec![30, 50], seed: 1 };
+        let fine = Options {
+            nodes: 40,
+            files: 10,
+            survive: Survive::Third,
+            killed_percent: vec![30, 50],
+            deadline: FETCH_DEADLINE,
+            seed: 1,
+        };
         assert!(check(&fine).is_ok());
         assert!(check(&Options { nodes: 10, ..fine.clone() }).is_err());
         assert!(check(&Options { files: 0, ..fine.clone() }).is_err());

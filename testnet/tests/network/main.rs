@@ -19,3 +19,4 @@ mod relays;
 mod resume;
 mod start;
 mod strangers;
+mod survival;

@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfig {
+pub(crate) fn node_config(data_dir: &Path, transport: Transport, listen: &str) -> NodeConfig {
     NodeConfig {
         data_dir: data_dir.to_owned(),
         listen: vec![listen.parse().unwrap()],

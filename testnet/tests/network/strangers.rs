@@ -1,12 +1,11 @@
 //! Strangers that mean no good: bootstrap nodes that know only their friends, and peers that let bytes trickle.
 
 use super::common::{DEADLINE, content, fetch, publish};
-use palimpsest_client::clock::Wall;
+use super::start::node_config;
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Client, ClientOptions};
 use palimpsest_node::{Node, NodeConfig};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
-use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,26 +37,10 @@ async fn a_bootstrap_node_that_knows_only_its_friends_hides_nobody() {
 
 /// Fewer than the handshakes that a node has under way at once.
 const SLOW: usize = 200;
+/// Loopback, a port that is free.
+const ANYWHERE: &str = "/ip4/127.0.0.1/tcp/0";
 /// What a connection begins with; nobody gets to its end in time at a byte a second.
 const GREETING: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
-
-fn node_config(data_dir: &Path, bootstrap: Vec<String>) -> NodeConfig {
-    NodeConfig {
-        data_dir: data_dir.to_owned(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-        transport: Transport::Tcp,
-        bootstrap,
-        quota_bytes: 1 << 30,
-        scrub_period: None,
-        metrics_listen: None,
-        upkeep: None,
-        wall: Wall::default(),
-        embedded: true,
-        service: None,
-        meddler: None,
-        onlooker: None,
-    }
-}
 
 /// Greets a byte a second, and returns when the node has hung up.
 async fn trickle(address: String) {
@@ -85,14 +68,17 @@ async fn trickle(address: String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_let_bytes_trickle_are_hung_up_on_and_keep_nobody_out() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let node = Node::start(node_config(one.path(), Vec::new())).await.unwrap();
+    let node = Node::start(node_config(one.path(), Transport::Tcp, ANYWHERE)).await.unwrap();
     let place = node.addresses()[0].to_string();
     let port = place.split('/').nth(4).unwrap();
     let mut slow = JoinSet::new();
     for _ in 0..SLOW {
         slow.spawn(trickle(format!("127.0.0.1:{port}")));
     }
-    let other = Node::start(node_config(two.path(), vec![place.clone()])).await.unwrap();
+    let other =
+        Node::start(NodeConfig { bootstrap: vec![place.clone()], ..node_config(two.path(), Transport::Tcp, ANYWHERE) })
+            .await
+            .unwrap();
     let meeting = async {
         while node.known_nodes() < 2 || other.known_nodes() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -9,6 +9,7 @@ mod down;
 mod durability;
 mod heal;
 mod kill;
+mod results;
 mod run;
 mod simulate;
 mod size;
@@ -51,6 +52,7 @@ enum Command {
     Heal(heal::Args),
     Run(run::Args),
     Survival(survival::Args),
+    Results(results::Args),
     Simulate(simulate::Args),
     Anonymity(anonymity::Args),
 }
@@ -102,6 +104,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
         Command::Heal(args) => heal::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Survival(args) => survival::run(args).await,
+        Command::Results(args) => results::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
         Command::Anonymity(args) => anonymity::run(args).await,
     };

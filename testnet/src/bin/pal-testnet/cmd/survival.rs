@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { nodes, files, survive, killed: killed_percent, seed, json } = args;
-    let options = Options { nodes, files, survive, killed_percent, seed };
+    let options = Options { nodes, files, survive, killed_percent, deadline: survival::FETCH_DEADLINE, seed };
     let report = apart(move || async move { survival::measure(&options).await.map_err(broken) }).await?;
     if json {
         say(&serde_json::to_string(&report).map_err(broken)?);

@@ -1,0 +1,142 @@
+//! `docs/results.md`: the figures of the current version beside those of the literature and of peers, on one page, with pictures.
+//!
+//! Survival, the simulator and the model of anonymity are measured here; what takes programs, containers or hours is handed in as what
+//! the commands printed that measure it ([`figures`]).
+
+pub mod chart;
+mod elsewhere;
+pub mod figures;
+mod page;
+mod pictures;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use palimpsest_client::coding::Survive;
+use palimpsest_proto::record::RecordError;
+use serde::Serialize;
+
+use crate::anonymity::Verdict;
+use crate::anonymity::model::{self, ModelOptions, ModelReport};
+use crate::sim::{self, Part, SimError};
+use crate::survival::{self, SurvivalError};
+use figures::Figure;
+
+/// Sizes of the networks whose look-ups make the picture of hops.
+const HOPS_NODES: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
+/// What is killed when files are fetched, in percent.
+const KILLED: [u32; 4] = [30, 50, 60, 70];
+/// The coalitions.
+const COALITIONS: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4];
+
+/// How much to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Chooses all dice.
+    pub seed: u64,
+    /// A small version of each, in a minute or two, to see whether it still works; its figures are rough.
+    pub is_quick: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Results {
+    /// Version of the programs.
+    pub version: &'static str,
+    /// Chose all dice.
+    pub seed: u64,
+    /// Files published for 10, 30 and 50 %.
+    pub survival: Vec<survival::Report>,
+    /// The simulator's report.
+    pub simulation: sim::Report,
+    /// Nodes and mean hops of a look-up by Kademlia, all alive and honest.
+    pub hops: Vec<(usize, f64)>,
+    /// The model of anonymity, and whether its bounds hold.
+    pub anonymity: ModelReport,
+    /// See there.
+    pub verdicts: Vec<Verdict>,
+    /// Handed in.
+    pub figures: Vec<Figure>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// Survival.
+    #[error("survival: {0}")]
+    Survival(#[from] SurvivalError),
+    /// The simulator.
+    #[error("the simulator: {0}")]
+    Simulation(#[from] SimError),
+    /// The model of anonymity.
+    #[error("the model of anonymity: {0}")]
+    Anonymity(#[from] RecordError),
+    /// A file.
+    #[error("cannot write {path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Measures all that this program can by itself. `note` is told what begins.
+///
+/// # Errors
+/// What cannot be measured at all. A bound that does not hold is no error: [`Results::is_kept`].
+pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)) -> Result<Results, ResultsError> {
+    let Options { seed, is_quick } = options;
+    let mut survival = Vec::new();
+    for survive in [Survive::Tenth, Survive::Third, Survive::Half] {
+        note("survival");
+        let (nodes, files) = if is_quick { (20, 10) } else { (40, 100) };
+        let killed_percent = KILLED.to_vec();
+        let deadline = survival::FETCH_DEADLINE;
+        let options = survival::Options { nodes, files, survive, killed_percent, deadline, seed };
+        survival.push(survival::measure(&options).await?);
+    }
+    note("simulation");
+    let (nodes, trials) = if is_quick { (1_000, 100) } else { (10_000, 10_000) };
+    let simulation = sim::measure(&sim::Options { parts: Part::ALL.to_vec(), nodes, seed, trials })?;
+    let mut hops = Vec::new();
+    for nodes in HOPS_NODES.into_iter().filter(|nodes| !is_quick || *nodes <= 3_000) {
+        note(&format!("look-ups among {nodes}"));
+        let report = sim::measure(&sim::Options { parts: vec![Part::Lookups], nodes, seed, trials: trials / 10 })?;
+        hops.extend(pictures::healthy_hops(&report).map(|mean| (nodes, mean)));
+    }
+    note("anonymity");
+    let (nodes, clients) = if is_quick { (400, 400) } else { (1_000, 4_000) };
+    let anonymity = model::measure(&ModelOptions { nodes, clients, coalition: COALITIONS.to_vec(), seed })?;
+    let verdicts = anonymity.verdicts();
+    Ok(Results { version: env!("CARGO_PKG_VERSION"), seed, survival, simulation, hops, anonymity, verdicts, figures })
+}
+
+impl Results {
+    /// Whether all bounds hold.
+    pub fn is_kept(&self) -> bool {
+        self.survival.iter().all(survival::Report::agrees)
+            && self.simulation.bounds.iter().all(|bound| bound.kept)
+            && self.verdicts.iter().all(|verdict| verdict.kept)
+            && self.figures.iter().all(|figure| figure.kept != Some(false))
+    }
+
+    /// Writes `results.md` into the folder, and its pictures into `results/` there.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, folder: &Path) -> Result<(), ResultsError> {
+        let save = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|source| ResultsError::File { path: path.display().to_string(), source })
+        };
+        let pictures = folder.join("results");
+        fs::create_dir_all(&pictures)
+            .map_err(|source| ResultsError::File { path: pictures.display().to_string(), source })?;
+        for (name, chart) in pictures::all(self) {
+            save(&format!("results/{name}.svg"), &chart.svg())?;
+        }
+        save("results.md", &page::page(self))
+    }
+}
