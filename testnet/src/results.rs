@@ -18,6 +18,7 @@ use palimpsest_proto::record::RecordError;
 use serde::Serialize;
 
 use crate::anonymity::Verdict;
+use crate::anonymity::crowd::{self, CrowdError, CrowdOptions, CrowdReport};
 use crate::anonymity::model::{self, ModelOptions, ModelReport};
 use crate::sim::{self, Part, SimError};
 use crate::survival::{self, SurvivalError};
@@ -27,8 +28,12 @@ use figures::Figure;
 const HOPS_NODES: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
 /// What is killed when files are fetched, in percent.
 const KILLED: [u32; 4] = [30, 50, 60, 70];
-/// The coalitions.
+/// The coalitions, and those among real nodes.
 const COALITIONS: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4];
+const CROWD_COALITIONS: [f64; 3] = [0.1, 0.2, 0.4];
+/// Bytes of a file among real nodes: a root and two stripes.
+const CROWD_BYTES: usize = 5 << 20;
+const CROWD_READERS: usize = 2;
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +59,9 @@ pub struct Results {
     pub hops: Vec<(usize, f64)>,
     /// The model of anonymity, and whether its bounds hold.
     pub anonymity: ModelReport,
-    /// See there.
+    /// Real nodes that look on.
+    pub crowd: CrowdReport,
+    /// Of both.
     pub verdicts: Vec<Verdict>,
     /// Handed in.
     pub figures: Vec<Figure>,
@@ -72,6 +79,9 @@ pub enum ResultsError {
     /// The model of anonymity.
     #[error("the model of anonymity: {0}")]
     Anonymity(#[from] RecordError),
+    /// The nodes that look on.
+    #[error("nodes that look on: {0}")]
+    Crowd(#[from] CrowdError),
     /// A file.
     #[error("cannot write {path}: {source}")]
     File {
@@ -109,8 +119,13 @@ pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)
     note("anonymity");
     let (nodes, clients) = if is_quick { (400, 400) } else { (1_000, 4_000) };
     let anonymity = model::measure(&ModelOptions { nodes, clients, coalition: COALITIONS.to_vec(), seed })?;
-    let verdicts = anonymity.verdicts();
-    Ok(Results { version: env!("CARGO_PKG_VERSION"), seed, survival, simulation, hops, anonymity, verdicts, figures })
+    note("nodes that look on");
+    let (nodes, files) = if is_quick { (20, 2) } else { (30, 5) };
+    let (bytes, readers, coalition) = (CROWD_BYTES, CROWD_READERS, CROWD_COALITIONS.to_vec());
+    let crowd = crowd::measure(&CrowdOptions { nodes, files, bytes, readers, coalition, seed }).await?;
+    let verdicts = anonymity.verdicts().into_iter().chain(crowd.verdicts()).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Results { version, seed, survival, simulation, hops, anonymity, crowd, verdicts, figures })
 }
 
 impl Results {

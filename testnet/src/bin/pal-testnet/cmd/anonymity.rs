@@ -8,9 +8,8 @@ use palimpsest_testnet::anonymity::crowd::{self, CrowdOptions, CrowdReport};
 use palimpsest_testnet::anonymity::model::{self, ModelOptions, ModelReport};
 use palimpsest_testnet::process::Fraction;
 use serde_json::json;
-use tokio::runtime::Builder;
 
-use super::{Failure, interrupted, say};
+use super::{Failure, apart, broken, say};
 
 /// Most nodes and clients of the model: what one machine plays in some minutes.
 const NODES: std::ops::RangeInclusive<i64> = 20..=20_000;
@@ -63,7 +62,6 @@ struct Part {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let coalition: Vec<f64> = args.coalition.iter().map(|part| part.share()).collect();
-    let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
     let (mut verdicts, mut model, mut crowd) = (Vec::new(), None, None);
     if !args.part.memory {
         let options = ModelOptions {
@@ -72,8 +70,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             coalition: coalition.clone(),
             seed: args.seed,
         };
-        let work = tokio::task::spawn_blocking(move || model::measure(&options));
-        let report = work.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        let report = apart(move || async move { model::measure(&options).map_err(broken) }).await?;
         verdicts.extend(report.verdicts());
         model = Some(report);
     }
@@ -86,17 +83,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             coalition,
             seed: args.seed,
         };
-        // On threads of its own: this program's one thread waits for Ctrl-C.
-        let work = tokio::task::spawn_blocking(move || {
-            let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| broken(&error))?;
-            runtime.block_on(async {
-                tokio::select! {
-                    report = crowd::measure(&options) => report.map_err(|error| broken(&error)),
-                    () = interrupted() => Err(Failure::Interrupted),
-                }
-            })
-        });
-        let report = work.await.map_err(|error| broken(&error))??;
+        let report = apart(move || async move { crowd::measure(&options).await.map_err(broken) }).await?;
         verdicts.extend(report.verdicts());
         crowd = Some(report);
     }
