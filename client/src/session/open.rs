@@ -29,6 +29,8 @@ const TABLE_NODES_MIN: usize = 5;
 const GUARD_STAGGER: Duration = Duration::from_millis(700);
 /// The pause before the network is entered anew.
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
+/// Rounds in which no bootstrap node answers, until nobody is there: each ends at once if all refuse, or within [`SYNC_DEADLINE`].
+const ENTER_TRIES_MAX: u32 = 3;
 /// Guards tried before the bootstrap nodes are asked.
 const GUARDS_TRIED_MAX: usize = 12;
 /// Nodes beside the bootstrap nodes with whom a first run compares tables.
@@ -155,6 +157,7 @@ impl Session {
 
     async fn enter(&mut self, tried: &mut Vec<String>) -> bool {
         let mut met = BTreeMap::new();
+        let mut silences = 0;
         loop {
             let cached = self.table_len() >= TABLE_NODES_MIN;
             if cached && self.find_guard(tried).await {
@@ -164,9 +167,13 @@ impl Session {
             let entered = self.meet_bootstrap(tried, &mut met).await;
             self.restore(&before);
             if !entered {
-                return false;
+                // On lossy links, or beside a network that is just cut in two, the next try may do.
+                silences += 1;
+                if silences == ENTER_TRIES_MAX {
+                    return false;
+                }
             }
-            if cached || self.table_len() < TABLE_NODES_MIN {
+            if !entered || cached || self.table_len() < TABLE_NODES_MIN {
                 // Guards that are down, or a network that is still coming together; the caller's deadline bounds the wait.
                 tokio::time::sleep(ENTER_PAUSE).await;
             }
