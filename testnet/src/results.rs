@@ -29,7 +29,7 @@ const HOPS_NODES: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
 /// What is killed when files are fetched, in percent.
 const KILLED: [u32; 4] = [30, 50, 60, 70];
 /// The coalitions, and those among real nodes.
-const COALITIONS: [f64; 6] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4];
+const COALITIONS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.4];
 const CROWD_COALITIONS: [f64; 3] = [0.1, 0.2, 0.4];
 /// Bytes of a file among real nodes: a root and two stripes.
 const CROWD_BYTES: usize = 5 << 20;
@@ -108,12 +108,12 @@ pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)
         survival.push(survival::measure(&options).await?);
     }
     note("simulation");
-    let (nodes, trials) = if is_quick { (1_000, 100) } else { (10_000, 10_000) };
+    let (nodes, trials) = if is_quick { (1_000, 100) } else { (10_000, 500) };
     let simulation = sim::measure(&sim::Options { parts: Part::ALL.to_vec(), nodes, seed, trials })?;
     let mut hops = Vec::new();
     for nodes in HOPS_NODES.into_iter().filter(|nodes| !is_quick || *nodes <= 3_000) {
         note(&format!("look-ups among {nodes}"));
-        let report = sim::measure(&sim::Options { parts: vec![Part::Lookups], nodes, seed, trials: trials / 10 })?;
+        let report = sim::measure(&sim::Options { parts: vec![Part::Lookups], nodes, seed, trials: 1_000 })?;
         hops.extend(pictures::healthy_hops(&report).map(|mean| (nodes, mean)));
     }
     note("anonymity");

@@ -83,7 +83,8 @@ fn bounds(out: &mut String, results: &Results) -> fmt::Result {
         out,
         "\n## Anonymity\n\n![linked](results/linked.svg)\n\n{clients} clients of a network of {nodes} nodes, and a coalition that holds a \
          part c of them and pools all that it sees: a model that chooses by the programs' own code. Then real nodes in one process that \
-         look on: {} of them, {} clients, {} requests.\n",
+         look on: {} of them, {} clients, {} requests. A share is kept within its bound if chance would exceed what was measured oftener than \
+         once in a thousand times.\n",
         results.crowd.nodes, results.crowd.clients, results.crowd.requests
     )?;
     writeln!(out, "| what | measured | asked for | |\n|---|---|---|---|")?;
