@@ -1,4 +1,4 @@
-//! How many of several things happen that have each their own chance.
+//! How many of several files survive, where they share their dead nodes and so are not independent of each other.
 
 use serde::Serialize;
 
@@ -20,30 +20,12 @@ impl Interval {
     }
 }
 
-/// The mean and the central 95 % of how many of independent events happen (the Poisson binomial distribution, computed in
-/// full). Time and memory: the square of their number, and their number.
-pub fn interval(chances: &[f64]) -> Interval {
-    let mut likely = vec![0.0; chances.len() + 1];
-    likely[0] = 1.0;
-    for (seen, chance) in chances.iter().enumerate() {
-        for count in (0..=seen).rev() {
-            let here = likely[count];
-            likely[count + 1] += here * chance;
-            likely[count] = here * (1.0 - chance);
-        }
-    }
-    let tail = |counts: &mut dyn Iterator<Item = usize>| {
-        let mut sum = 0.0;
-        counts
-            .take_while(|&count| {
-                sum += likely[count];
-                sum <= 0.025
-            })
-            .count()
-    };
-    let low = tail(&mut (0..likely.len()));
-    let high = chances.len() - tail(&mut (0..likely.len()).rev());
-    Interval { mean: chances.iter().sum(), low, high }
+/// The central 95 % of many equally likely outcomes, of which there is at least one.
+pub fn interval(mean: f64, mut outcomes: Vec<usize>) -> Interval {
+    outcomes.sort_unstable();
+    let beside = outcomes.len() / 40;
+    let at = |place: usize| outcomes.get(place).copied().unwrap_or(0);
+    Interval { mean, low: at(beside), high: at((outcomes.len() - beside).saturating_sub(1)) }
 }
 
 #[cfg(test)]
@@ -51,18 +33,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certain_things_leave_no_choice() {
-        assert_eq!(interval(&[1.0; 7]), Interval { mean: 7.0, low: 7, high: 7 });
-        assert_eq!(interval(&[0.0; 7]), Interval { mean: 0.0, low: 0, high: 0 });
-        assert_eq!(interval(&[]), Interval { mean: 0.0, low: 0, high: 0 });
-    }
-
-    /// Tables of the binomial distribution: of 100 fair coins 40 to 60 show heads.
-    #[test]
-    fn equal_chances_are_binomial() {
-        let coins = interval(&[0.5; 100]);
-        assert_eq!((coins.low, coins.high), (40, 60));
-        let rare = interval(&[0.01; 100]);
-        assert_eq!((rare.low, rare.high), (0, 3));
+    fn one_in_forty_is_left_out_at_each_end() {
+        let outcomes: Vec<usize> = (0..1_000).rev().collect();
+        assert_eq!(interval(499.5, outcomes), Interval { mean: 499.5, low: 25, high: 974 });
+        let certain = interval(7.0, vec![7; 1_000]);
+        assert!(certain.contains(7) && !certain.contains(6) && !certain.contains(8));
     }
 }
