@@ -13,7 +13,8 @@
 //! whom a shard was diverted to waits until there is room nearer to it.
 
 use crate::ids::{Locator, NodeId};
-use crate::select::{NodeTable, candidates, diversions, with_region};
+use crate::params::CANDIDATES;
+use crate::select::{NodeTable, diversions, with_region};
 use std::collections::BTreeSet;
 
 /// Nodes of each kind that are tried for one shard.
@@ -37,11 +38,11 @@ impl Giver<'_> {
     /// Who should have the shard, the best first; nobody if it may stay. Only who `may_take` it is asked: likely lives, and
     /// has not just said that it is full.
     pub fn receivers(&self, table: &NodeTable, locator: &Locator, may_take: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
-        let mut near = candidates(table, &locator.position());
-        let region = with_region(table, &locator.position());
-        if !self.drains && region.len() > near.len() && region.contains(&self.own) {
+        let mut near = with_region(table, &locator.position());
+        if !self.drains && near.len() > CANDIDATES && near.contains(&self.own) {
             return Vec::new();
         }
+        near.truncate(CANDIDATES);
         let rank = near.iter().position(|id| *id == self.own).filter(|_| !self.drains);
         let open = |id: &NodeId| *id != self.own && may_take(id);
         if let Some(rank) = rank {
@@ -64,6 +65,7 @@ impl Giver<'_> {
 mod tests {
     use super::*;
     use crate::crypto;
+    use crate::select::candidates;
     use crate::select::testing::{filled, network, table_of};
     use proptest::prelude::*;
 
