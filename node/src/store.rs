@@ -73,6 +73,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Tells how long something has been up: it runs evenly and never goes back.
 pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// Rolls any number.
+pub type Dice = Arc<dyn Fn() -> u32 + Send + Sync>;
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct StoreConfig {
@@ -84,6 +87,8 @@ pub struct StoreConfig {
     pub clock: Clock,
     /// What the clock is checked against.
     pub uptime: Uptime,
+    /// Chooses among the free slots of a file: by chance, but in tests.
+    pub dice: Dice,
     /// Lets the disk fail, in tests.
     pub faults: Option<Arc<dyn Faults>>,
 }
@@ -98,6 +103,7 @@ impl StoreConfig {
             quota_bytes,
             clock: Arc::new(move || Timestamp(since_epoch())),
             uptime: Arc::new(move || start.elapsed()),
+            dice: Arc::new(rand::random),
             faults: None,
         }
     }
@@ -211,6 +217,7 @@ impl Store {
             index_changes: 0,
             clock: LeaseClock::new(config.clock, config.uptime, notes::kept_time(&config.dir)),
             keep_time_at: Timestamp(0),
+            dice: config.dice,
             disk_told: false,
             dir: config.dir,
             lock,

@@ -92,11 +92,15 @@ impl Slots {
         expired.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// The first free slot.
-    pub(super) fn first_free(&self) -> Option<Slot> {
+    /// A free slot of the first file that has one; `dice` chooses which, the first if 0. Were it always the first, slots would
+    /// follow the order of arrival, and equal places on two nodes' disks would tell that two shards came at about the same time.
+    pub(super) fn any_free(&self, dice: u32) -> Option<Slot> {
         let number = *self.roomy.first()?;
-        let taken = self.files.get(&number)?.taken();
-        Some(Slot::at(number, taken.trailing_ones()))
+        let mut free = !self.files.get(&number)?.taken();
+        for _ in 0..dice % free.count_ones().max(1) {
+            free &= free - 1;
+        }
+        Some(Slot::at(number, free.trailing_zeros()))
     }
 
     /// Marks the slot as holding something until `lease`; a slot that does so already gets a new lease.
@@ -163,17 +167,30 @@ mod tests {
     #[test]
     fn every_slot_of_a_file_is_given_out_once_and_again_when_freed() {
         let mut slots = Slots::default();
-        assert_eq!(slots.first_free(), None);
+        assert_eq!(slots.any_free(0), None);
         slots.add_file(0);
-        for cell in 1..=SLOTS_PER_FILE {
-            assert_eq!(slots.first_free(), Some(Slot::at(0, cell)));
-            slots.hold(Slot::at(0, cell), Timestamp(9));
+        let mut given = BTreeSet::new();
+        for dice in 0..SLOTS_PER_FILE {
+            let slot = slots.any_free(dice.wrapping_mul(0x9e37_79b9)).unwrap();
+            assert!(given.insert(slot.cell()), "given out twice");
+            slots.hold(slot, Timestamp(9));
         }
-        assert_eq!((slots.first_free(), slots.held()), (None, 63));
+        assert_eq!(given, (1..=SLOTS_PER_FILE).collect());
+        assert_eq!((slots.any_free(0), slots.held()), (None, 63));
         slots.free(Slot::at(0, 17));
-        assert_eq!((slots.first_free(), slots.held()), (Some(Slot::at(0, 17)), 62));
+        assert_eq!((slots.any_free(0), slots.held()), (Some(Slot::at(0, 17)), 62));
         slots.spoil(Slot::at(0, 17));
-        assert_eq!((slots.first_free(), slots.held(), slots.bad()), (None, 62, 1));
+        assert_eq!((slots.any_free(0), slots.held(), slots.bad()), (None, 62, 1));
+    }
+
+    #[test]
+    fn dice_choose_among_all_free_slots() {
+        let mut slots = Slots::default();
+        slots.add_file(0);
+        slots.hold(Slot::at(0, 1), Timestamp(9));
+        assert_eq!(slots.any_free(0), Some(Slot::at(0, 2)));
+        let cells: BTreeSet<u32> = (0..62).filter_map(|dice| slots.any_free(dice)).map(|slot| slot.cell()).collect();
+        assert_eq!(cells, (2..=SLOTS_PER_FILE).collect());
     }
 
     #[test]
@@ -183,7 +200,7 @@ mod tests {
         slots.hold(Slot::at(0, 1), Timestamp(9));
         slots.retire(0);
         slots.free(Slot::at(0, 1));
-        assert_eq!((slots.first_free(), slots.held()), (None, 0));
+        assert_eq!((slots.any_free(0), slots.held()), (None, 0));
     }
 
     #[test]

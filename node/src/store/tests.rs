@@ -46,6 +46,8 @@ impl Hands {
         StoreConfig {
             clock: Arc::new(move || Timestamp(wall[0].load(Relaxed))),
             uptime: Arc::new(move || Duration::from_secs(uptime[1].load(Relaxed))),
+            // The first free one: damage is done at known places.
+            dice: Arc::new(|| 0),
             ..StoreConfig::new(dir, quota_bytes)
         }
     }

@@ -20,7 +20,7 @@ use super::index::Broken;
 use super::lock::Lock;
 use super::quota::{Quota, Tally};
 use super::slots::Slots;
-use super::{Put, Shared, notes, rebuild};
+use super::{Dice, Put, Shared, notes, rebuild};
 use bytes::Bytes;
 use palimpsest_proto::time::Timestamp;
 use plan::Batch;
@@ -70,6 +70,7 @@ pub(super) struct Writer {
     pub(super) clock: LeaseClock,
     /// When the store's time is to be kept again.
     pub(super) keep_time_at: Timestamp,
+    pub(super) dice: Dice,
     /// Whether the log says already that the disk is full or read-only.
     pub(super) disk_told: bool,
     pub(super) dir: PathBuf,

@@ -10,7 +10,7 @@ use palimpsest_proto::time::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
@@ -73,9 +73,12 @@ impl Life {
 
     pub(crate) fn try_open(&self, disk: &Arc<Disk>) -> Result<Store, palimpsest_node::store::StoreError> {
         let (wall, uptime) = (self.now.clone(), self.now.clone());
+        let slots = AtomicU32::new(self.next as u32);
         Store::open(StoreConfig {
             clock: Arc::new(move || Timestamp(START + wall.load(Relaxed))),
             uptime: Arc::new(move || Duration::from_secs(uptime.load(Relaxed))),
+            // Any of them, and the same ones for the same seed.
+            dice: Arc::new(move || slots.fetch_add(0x9e37_79b9, Relaxed)),
             faults: Some(disk.clone()),
             ..StoreConfig::new(&self.dir, self.quota)
         })

@@ -133,7 +133,7 @@ impl Writer {
             self.evict(&batch.needed, kind);
             return Err(StoreError::QuotaReached);
         }
-        if let Some(slot) = self.slots[kind as usize].first_free() {
+        if let Some(slot) = self.slots[kind as usize].any_free((self.dice)()) {
             return Ok(slot);
         }
         let added = if self.quota.allows_file(kind, &self.tally()) {
@@ -145,7 +145,7 @@ impl Writer {
         if matches!(added, Err(StoreError::QuotaReached | StoreError::DiskFull)) {
             self.evict(&batch.needed, kind);
         }
-        match self.slots[kind as usize].first_free() {
+        match self.slots[kind as usize].any_free((self.dice)()) {
             Some(slot) => Ok(slot),
             None => Err(added.err().unwrap_or(StoreError::QuotaReached)),
         }
