@@ -9,6 +9,7 @@ use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
 use crate::service::Service;
 use crate::stamping::Stamping;
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use libp2p::Multiaddr;
 use palimpsest_proto::flow::Flights;
@@ -16,6 +17,7 @@ use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::secret::Secret;
 use palimpsest_proto::select::{GuardList, NodeTable, Outcomes};
+use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,8 +35,8 @@ const ENTER_PAUSE: Duration = Duration::from_millis(300);
 const ENTER_TRIES_MAX: u32 = 3;
 /// Guards tried before the bootstrap nodes are asked.
 const GUARDS_TRIED_MAX: usize = 12;
-/// Nodes beside the bootstrap nodes with whom a first run compares tables.
-const CROSS_CHECKED: usize = 2;
+/// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
+const CROSS_CHECKED: usize = 3;
 /// How long a first run compares tables, once it has one.
 const CROSS_CHECK: Duration = Duration::from_millis(800);
 /// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
@@ -148,7 +150,9 @@ impl Session {
         if self.guard() != self.net.local_id() {
             return true;
         }
-        self.table_len() >= TABLE_NODES_MIN && self.find_guard(&mut Vec::new()).await && self.save_guards().is_ok()
+        self.table_len() >= TABLE_NODES_MIN
+            && self.find_guard(false, &mut Vec::new()).await
+            && self.save_guards().is_ok()
     }
 
     fn table_len(&self) -> usize {
@@ -158,13 +162,14 @@ impl Session {
     async fn enter(&mut self, tried: &mut Vec<String>) -> bool {
         let mut met = BTreeMap::new();
         let mut silences = 0;
+        let mut entered = false;
         loop {
             let cached = self.table_len() >= TABLE_NODES_MIN;
-            if cached && self.find_guard(tried).await {
+            if cached && self.find_guard(entered, tried).await {
                 return true;
             }
             let before = std::mem::take(&mut *self.table_mut());
-            let entered = self.meet_bootstrap(tried, &mut met).await;
+            entered = self.meet_bootstrap(tried, &mut met).await;
             self.restore(&before);
             if !entered {
                 // On lossy links, or beside a network that is just cut in two, the next try may do.
@@ -195,9 +200,9 @@ impl Session {
         }
     }
 
-    /// Connects to the first guard of the sample that answers, in the sample's order, and takes the news from it. A guard
-    /// that is slow is not waited for: after [`GUARD_STAGGER`] the next one is tried beside it.
-    async fn find_guard(&self, tried: &mut Vec<String>) -> bool {
+    /// Connects to the first guard of the sample that answers, in the sample's order, and takes the news from it unless the
+    /// table `is_new`. A guard that is slow is not waited for: after [`GUARD_STAGGER`] the next one is tried beside it.
+    async fn find_guard(&self, is_new: bool, tried: &mut Vec<String>) -> bool {
         let mut waiting = FuturesUnordered::new();
         let mut asked: Vec<NodeId> = Vec::new();
         loop {
@@ -209,7 +214,7 @@ impl Session {
                     tried.extend(addresses.first().map(ToString::to_string).filter(|text| !tried.contains(text)));
                     waiting.push(async move {
                         let connected = self.net.connect(Some(id), addresses, SYNC_DEADLINE).await.is_ok();
-                        (id, connected && self.sync_whole(id).await)
+                        (id, connected && (is_new || self.sync_whole(id).await))
                     });
                 }
                 None if waiting.is_empty() => return false,
@@ -260,8 +265,9 @@ impl Session {
         node.signed().addresses.iter().filter_map(|a| Multiaddr::try_from(a.to_vec()).ok()).collect()
     }
 
-    /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes found by a walk
-    /// of the overlay. Who does not answer is waited for no longer than the others take. `known` remembers who was found at
+    /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes that it names: who lies
+    /// about the table can name friends only, and a walk of the overlay that begins with a liar meets nobody else either, but takes
+    /// a dozen round trips. Who does not answer is waited for no longer than the others take. `known` remembers who was found at
     /// which address: there is no second connection to it.
     async fn meet_bootstrap(&self, tried: &mut Vec<String>, known: &mut BTreeMap<String, NodeId>) -> bool {
         let addresses: Vec<&String> = self.bootstrap.iter().filter(|text| !tried.contains(text)).collect();
@@ -287,23 +293,26 @@ impl Session {
             }
         };
         if met {
-            // The others have this long to add to it.
-            let _ = tokio::time::timeout(CROSS_CHECK, async {
+            // The others, and those whom the first one named, have this long to add to it. One that does not answer is simply not
+            // compared with.
+            let named = self.to_compare(&found);
+            let compare = join_all(named.iter().map(|id| self.sync_whole(*id)));
+            let others = async {
                 while let Some(met) = meetings.next().await {
                     found.extend(met);
                 }
-                let walked = self.net.walk(CROSS_CHECK).await.unwrap_or_default();
-                for (id, addresses) in walked.into_iter().take(CROSS_CHECKED) {
-                    if self.net.connect(Some(id), addresses, CROSS_CHECK).await.is_ok() {
-                        // One that does not answer is simply not compared with.
-                        self.sync_whole(id).await;
-                    }
-                }
-            })
-            .await;
+            };
+            let _ = tokio::time::timeout(CROSS_CHECK, async { tokio::join!(compare, others) }).await;
         }
         known.extend(found.into_iter().map(|(text, peer)| (text.clone(), peer)));
         met
+    }
+
+    /// Nodes of the table, by chance, but for those that were `met` already.
+    fn to_compare(&self, met: &[(&String, NodeId)]) -> Vec<NodeId> {
+        let table = self.table();
+        let strangers = table.iter().map(|(id, _)| *id).filter(|id| met.iter().all(|(_, known)| known != id));
+        strangers.sample(&mut rand::rng(), CROSS_CHECKED)
     }
 
     /// Takes what the guard knows and this client does not. Ends by itself: each exchange has its deadline.
@@ -330,7 +339,7 @@ impl Session {
         let guard = self.guard();
         if deaf || self.net.sync(guard, GUARD_STAGGER * 2).await.is_err() {
             lock(&self.guards).failed(&guard, moment());
-            self.find_guard(&mut Vec::new()).await;
+            self.find_guard(false, &mut Vec::new()).await;
         }
         self.experience().outcomes.forgive();
         *lock(&self.mended) = moment();
