@@ -130,10 +130,19 @@ impl Client {
         if let Some(published) = publish::into_link(&source)? {
             return Ok(published);
         }
+        publish::check_spread(&source, &options)?;
         let secret = secret_of(&self.options.data_dir)?;
         let session = self.session(progress).await?;
         let journals = self.options.data_dir.join("publishing");
-        publish::publish(session, &secret, journals, source, options, progress).await
+        let spread = match options.spread {
+            // How many will leave must be known, so that they leave evenly.
+            Some(over) => {
+                let plan = plan(&self.options.data_dir, source.clone(), options.survive, &Progress::new()).await?;
+                Some((over, plan.shards))
+            }
+            None => None,
+        };
+        publish::publish(session, &secret, journals, source, options, spread, progress).await
     }
 
     /// Fetches what `link` names into `sink`, in order; every byte is verified before it is written.

@@ -20,6 +20,7 @@ mod holders;
 mod journal;
 mod keep;
 mod lane;
+mod pace;
 mod progress;
 mod publish;
 mod records;

@@ -5,33 +5,40 @@
 //!                    end ─► root record to the nodes nearest to its addresses ─► a sample fetched back ─► link
 //! ```
 
+mod proof;
+mod survival;
+
 use crate::clock::moment;
 use crate::cutting::{self, Cut, Source};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
+use crate::pace::Pace;
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
-use crate::rounds::UNSENT_FREE;
-use crate::said::{Got, Put};
-use crate::session::{Lost, Session};
-use palimpsest_proto::coding::{self, Descriptor, Shard, Stripe, Survive};
+use crate::said::Put;
+use crate::session::Session;
+use palimpsest_proto::coding::{Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{Capability, ConvergenceSecret, EncoderStats, Finished};
 use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_BYTES_MAX};
-use palimpsest_proto::select::{NodeTable, diversions, place};
+use palimpsest_proto::select::{diversions, place};
 use palimpsest_proto::time::{Moment, Timestamp};
+use proof::Proof;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use survival::lives;
 use tokio::task::{JoinError, JoinSet};
 
-/// Stripes being placed at once (13 MiB each at `--survive 50%`): enough that the last shards of one overlap the first of
-/// the next.
+pub(crate) use survival::{FRACTIONS, living_holders, networks, survival};
+
+/// Stripes being placed at once (13 MiB each at `--survive 50%`), their shards in random order: enough that the last shards of
+/// one overlap the first of the next, and that holders cannot tell small files' stripes by the order in which shards come.
 const ACTIVE: usize = 3;
 /// Nodes near each address of a stripe's descriptor that are given it as a record; they become its wardens, and spread it to
 /// the others. Two, so that with the six in all a stripe has a warden though half of the nodes die before it is spread.
@@ -42,13 +49,15 @@ const SEEDING_MAX: usize = 8;
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 /// Shards fetched back as a proof: enough that holders who drop one in ten show with 95 %.
 const SAMPLE: usize = 32;
-/// Tries for one sampled shard, over different paths.
-const TRIES: usize = 4;
 /// Copies of the root record that must be acknowledged, under each address, unless there are fewer nodes than twice as many.
 const RECORD_COPIES_MIN: usize = 8;
 /// Rounds for the root record, and the pause after the first of them; later ones are longer.
 const RECORD_TRIES: u32 = 4;
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest time over which a publish is spread: 7 days. And the part of the lease that it may take.
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(7 * 86_400);
+const SPREAD_PART: u64 = 4;
 
 /// How to publish.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +68,14 @@ pub struct PublishOptions {
     pub lease_seconds: u64,
     /// Whether every stripe gets wardens, who keep it alive: without, it lasts as long as its holders.
     pub wardens: bool,
+    /// Over how long the shards leave, at random moments, so that holders cannot tell those of a file by their times; `None`: as
+    /// fast as they can. At most 7 days and a quarter of the lease, and the source must be one that can be read twice.
+    pub spread: Option<Duration>,
 }
 
 impl Default for PublishOptions {
     fn default() -> PublishOptions {
-        PublishOptions { survive: Survive::Half, lease_seconds: LEASE_SECONDS_DEFAULT, wardens: true }
+        PublishOptions { survive: Survive::Half, lease_seconds: LEASE_SECONDS_DEFAULT, wardens: true, spread: None }
     }
 }
 
@@ -103,14 +115,32 @@ impl std::fmt::Debug for Published {
     }
 }
 
-/// The fractions for which survival is computed.
-pub(crate) const FRACTIONS: [f64; 3] = [0.1, 0.3, 0.5];
-
 struct Job {
     descriptor: Descriptor,
     shards: Vec<Option<Shard>>,
     scatter: Scatter,
     used: HashMap<u8, Vec<Way>>,
+}
+
+/// How a publish is spread over time: new shards, and those that are fetched back as a proof, leave by turns.
+struct Spreading {
+    pace: Pace,
+    /// The chance of a shard to be fetched back.
+    proved: f64,
+}
+
+impl Spreading {
+    fn new(over: Duration, shards: u64) -> Spreading {
+        let pace = Pace::new(over, shards + SAMPLE as u64, moment());
+        Spreading { pace, proved: SAMPLE as f64 / shards.max(1) as f64 }
+    }
+}
+
+/// Whose turn it is to send something.
+#[derive(Clone, Copy)]
+enum Turn {
+    Stripe(u64),
+    Proof,
 }
 
 #[derive(Clone)]
@@ -145,6 +175,8 @@ pub(crate) struct Publish<'a> {
     lease_until: Timestamp,
     lane: Lane<Tag, Put>,
     jobs: BTreeMap<u64, Job>,
+    spread: Option<Spreading>,
+    proof: Proof,
     /// Whether stripes get wardens, and the descriptors that are being seeded for them.
     wardens: bool,
     seeding: JoinSet<Spread>,
@@ -152,13 +184,33 @@ pub(crate) struct Publish<'a> {
     progress: &'a Progress,
 }
 
-/// Publishes `source`.
+/// Whether a publish can be spread as it is asked to be.
+///
+/// # Errors
+/// `Usage`, with what may be asked for.
+pub(crate) fn check_spread(source: &Source, options: &PublishOptions) -> Result<(), Error> {
+    let Some(spread) = options.spread else { return Ok(()) };
+    let most = SPREAD_MAX.min(Duration::from_secs(options.lease_seconds / SPREAD_PART));
+    if spread > most {
+        let hours = most.as_secs() / 3_600;
+        return Err(Error::Usage(format!(
+            "a publish can be spread over {hours} hours at most, a quarter of its lease"
+        )));
+    }
+    match source {
+        Source::Stdin => Err(Error::Usage("to be spread over time, what is published must be a file".to_owned())),
+        Source::Path(_) | Source::Bytes(_) => Ok(()),
+    }
+}
+
+/// Publishes `source`; if that is to be `spread` over time, so long, and how many shards there will be.
 pub(crate) async fn publish(
     session: &Arc<Session>,
     secret: &ConvergenceSecret,
     folder: PathBuf,
     source: Source,
     options: PublishOptions,
+    spread: Option<(Duration, u64)>,
     progress: &Progress,
 ) -> Result<Published, Error> {
     let started = Instant::now();
@@ -180,6 +232,8 @@ pub(crate) async fn publish(
         lease_until: Session::lease_until(options.lease_seconds),
         lane: Lane::new(session.clone()),
         jobs: BTreeMap::new(),
+        spread: spread.map(|(over, shards)| Spreading::new(over, shards)),
+        proof: Proof::new(session.clone()),
         wardens: options.wardens,
         seeding: JoinSet::new(),
         placed: Placed::default(),
@@ -236,44 +290,6 @@ pub(crate) fn into_link(source: &Source) -> Result<Option<Published>, Error> {
     }))
 }
 
-/// How many networks the nodes are in; those whose network cannot be told count as one.
-pub(crate) fn networks(table: &NodeTable, nodes: &BTreeSet<NodeId>) -> usize {
-    nodes
-        .iter()
-        .filter_map(|id| table.get(id))
-        .map(palimpsest_proto::select::Entry::network)
-        .collect::<BTreeSet<_>>()
-        .len()
-}
-
-/// Whether a node is a holder that is not known to be lost.
-fn lives(table: &NodeTable, id: &NodeId) -> bool {
-    table.get(id).is_some_and(|node| node.signed().roles.holds && node.health().lost.is_none())
-}
-
-/// Holders that are not known to be lost.
-pub(crate) fn living_holders(table: &NodeTable) -> usize {
-    table.iter().filter(|(id, _)| lives(table, id)).count()
-}
-
-/// The probability that any stripe is lost, for each of [`FRACTIONS`] of the `nodes` that live lost at once. Stripes are
-/// taken as independent: their shards lie at unrelated places.
-pub(crate) fn survival(loads: &BTreeMap<(usize, Vec<u32>), u64>, nodes: usize) -> [(f64, f64); 3] {
-    FRACTIONS.map(|fraction| {
-        let dead = (fraction * nodes as f64).ceil() as usize;
-        // ln of the probability that none is lost: a sum stays exact where a product of numbers near 1 would not.
-        let none_lost: f64 = loads
-            .iter()
-            .map(|((k, loads), &times)| {
-                let mut all = loads.clone();
-                all.resize(nodes.max(loads.len()), 0);
-                (-coding::loss(*k, &all, dead)).ln_1p() * times as f64
-            })
-            .sum();
-        (fraction, -none_lost.exp_m1())
-    })
-}
-
 impl Publish<'_> {
     async fn place_all(&mut self, source: Source, survive: Survive) -> Result<(Finished, EncoderStats), Error> {
         let mut cuts = cutting::start(source, self.secret.duplicate(), survive)?;
@@ -282,7 +298,7 @@ impl Publish<'_> {
         let mut open = true;
         loop {
             let wake = self.send();
-            if finished.is_some() && self.jobs.is_empty() {
+            if finished.is_some() && self.jobs.is_empty() && self.proof.is_done() {
                 break;
             }
             let room = open && self.jobs.len() < ACTIVE && self.seeding.len() < SEEDING_MAX;
@@ -293,6 +309,7 @@ impl Publish<'_> {
                         self.take(done)?;
                     }
                 }
+                Some(done) = self.proof.next(None), if self.proof.awaits() => self.proof.take(&done),
                 Some(seeded) = self.seeding.join_next() => self.note_seeded(&seeded),
                 cut = cuts.recv(), if room => match cut {
                     Some(Cut::Stripe(stripe)) => {
@@ -350,30 +367,26 @@ impl Publish<'_> {
         self.jobs.insert(number, Job { descriptor, shards, scatter, used: HashMap::new() });
     }
 
-    /// Sends what the machines want sent; returns when to look again.
+    /// Sends what the machines want sent, of stripes by turns that chance decides; returns when to look again.
     fn send(&mut self) -> Option<Moment> {
         let now = moment();
-        let mut wake = None;
+        let mut open: Vec<Turn> = self.jobs.keys().map(|number| Turn::Stripe(*number)).collect();
+        open.extend(self.proof.is_waiting().then_some(Turn::Proof));
+        while !open.is_empty() && self.lane.has_room() && self.leaves_at().is_none_or(|at| at <= now) {
+            let which = rand::random_range(0..open.len());
+            let sent = match open[which] {
+                Turn::Stripe(number) => self.send_one(number, now),
+                Turn::Proof => self.proof.send_one(),
+            };
+            if !sent {
+                open.swap_remove(which);
+            } else if let Some(spread) = &mut self.spread {
+                spread.pace.left(now);
+            }
+        }
+        let mut wake = self.leaves_at().filter(|at| !open.is_empty() && *at > now);
         let mut done = Vec::new();
         for (&number, job) in &mut self.jobs {
-            while self.lane.has_room() {
-                let send = {
-                    let table = self.session.table();
-                    let experience = self.session.experience();
-                    let chance = |id: &NodeId| {
-                        let full = experience.outcomes.is_full(id, now);
-                        if full { 0.0 } else { self.session.chance(&table, &experience, id, now) }
-                    };
-                    job.scatter.poll(now, chance, |shard| diversions(&table, &job.descriptor.locators()[shard]))
-                };
-                let Some(send) = send else { break };
-                let Some(shard) = job.shards[usize::from(send.shard)].clone() else { break };
-                let locator = shard.locator();
-                let ask = Ask::Store { lease_until: self.lease_until, stamp: Stamp::NONE, shard };
-                let used = job.used.entry(send.shard).or_default();
-                let tag = Tag { job: number, shard: send.shard, holder: send.node };
-                self.lane.start(tag, send.node, ask, used, move |answer| Put::check(&locator, &answer));
-            }
             match job.scatter.verdict() {
                 Some(_) => done.push(number),
                 None => wake = [wake, job.scatter.poll_timeout(now)].into_iter().flatten().min(),
@@ -383,6 +396,33 @@ impl Publish<'_> {
             self.finish(number);
         }
         wake
+    }
+
+    /// When the next request may leave, if they are spread over time.
+    fn leaves_at(&self) -> Option<Moment> {
+        self.spread.as_ref().map(|spread| spread.pace.next())
+    }
+
+    /// Sends one shard of a stripe, if its machine wants one sent.
+    fn send_one(&mut self, number: u64, now: Moment) -> bool {
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        let send = {
+            let table = self.session.table();
+            let experience = self.session.experience();
+            let chance = |id: &NodeId| {
+                let full = experience.outcomes.is_full(id, now);
+                if full { 0.0 } else { self.session.chance(&table, &experience, id, now) }
+            };
+            job.scatter.poll(now, chance, |shard| diversions(&table, &job.descriptor.locators()[shard]))
+        };
+        let Some(send) = send else { return false };
+        let Some(shard) = job.shards[usize::from(send.shard)].clone() else { return false };
+        let locator = shard.locator();
+        let ask = Ask::Store { lease_until: self.lease_until, stamp: Stamp::NONE, shard };
+        let used = job.used.entry(send.shard).or_default();
+        let tag = Tag { job: number, shard: send.shard, holder: send.node };
+        self.lane.start(tag, send.node, ask, used, move |answer| Put::check(&locator, &answer));
+        true
     }
 
     fn take(&mut self, done: Done<Tag, Put>) -> Result<(), Error> {
@@ -397,6 +437,9 @@ impl Publish<'_> {
             job.shards[usize::from(shard)] = None;
             self.progress.add_shards(1);
             let locator = job.descriptor.locators()[usize::from(shard)];
+            if self.spread.as_ref().is_some_and(|spread| rand::random_bool(spread.proved.min(1.0))) {
+                self.proof.add(locator, holder);
+            }
             let noted = self.journal.note(self.secret, &locator, holder);
             noted.map_err(|source| Error::Disk { path: "the journal".into(), doing: "write", source })?;
         }
@@ -454,43 +497,21 @@ impl Publish<'_> {
         }
     }
 
-    /// Fetches a sample of what was placed over other paths; a shard that does not come back is counted against the
-    /// promise only if many do not.
+    /// Fetches a sample of what was placed over other paths, unless that was done meanwhile; a shard that does not come back is
+    /// counted against the promise only if many do not.
     async fn prove(&mut self) -> Result<(usize, usize), Error> {
-        let sample = std::mem::take(&mut self.placed.sample);
-        if sample.is_empty() {
-            return Ok((0, 0));
+        if self.spread.is_none() {
+            std::mem::take(&mut self.placed.sample)
+                .into_iter()
+                .for_each(|(locator, holder)| self.proof.add(locator, holder));
         }
-        let total = sample.len();
-        let mut ways: Vec<Vec<Way>> = vec![Vec::new(); total];
-        let mut proved = vec![false; total];
-        let mut tries = vec![0; total];
-        let mut unsent = vec![0; total];
-        let mut waiting: Vec<usize> = (0..total).collect();
-        let mut lane: Lane<usize, Got> = Lane::new(self.session.clone());
-        while !waiting.is_empty() || !lane.is_idle() {
-            while lane.has_room()
-                && let Some(which) = waiting.pop()
-            {
-                let (locator, holder) = sample[which];
-                let check = move |answer| Got::check(&locator, answer);
-                lane.start(which, holder, Ask::Fetch { locator }, &mut ways[which], check);
-            }
-            let Some(done) = lane.next(None).await else { continue };
-            tries[done.tag] += 1;
-            match done.result {
-                Ok(Got::Shard(_)) => proved[done.tag] = true,
-                Err(Lost::TimedOut) if tries[done.tag] < TRIES => waiting.push(done.tag),
-                Err(Lost::Unsent) if unsent[done.tag] < UNSENT_FREE => {
-                    unsent[done.tag] += 1;
-                    tries[done.tag] -= 1;
-                    waiting.push(done.tag);
-                }
-                Err(Lost::Unsent) if tries[done.tag] < TRIES => waiting.push(done.tag),
-                _ => {}
+        while !self.proof.is_done() {
+            while self.proof.send_one() {}
+            if let Some(done) = self.proof.next(None).await {
+                self.proof.take(&done);
             }
         }
-        let proven = proved.iter().filter(|proved| **proved).count();
+        let (proven, total) = self.proof.counts();
         // Holders may die between receipt and proof: up to a half of them is what the code is for.
         if proven * 2 < total {
             return Err(Error::Unproven { came: proven, sampled: total });

@@ -20,7 +20,7 @@ mod programs;
 pub mod speed;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ pub struct DockerNet {
     dir: PathBuf,
     docker: Docker,
     plan: Plan,
-    _lock: File,
+    _lock: crate::process::Lock,
 }
 
 impl DockerNet {

@@ -108,7 +108,7 @@ pub struct Ended {
 pub struct Testnet {
     dir: PathBuf,
     state: State,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Testnet {
@@ -337,13 +337,24 @@ fn state_file(dir: &Path) -> PathBuf {
     dir.join("testnet.json")
 }
 
-/// Keeps other commands away from this folder until the file is dropped.
-pub(crate) fn lock(dir: &Path) -> Result<File, TestnetError> {
+/// Keeps other commands away from a folder until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough while a child of this process, forked just now, has the file too.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock of a folder, or says at once that another has it.
+pub(crate) fn lock(dir: &Path) -> Result<Lock, TestnetError> {
     let path = dir.join("testnet.lock");
     let failed = |path: &Path, source| TestnetError::File { doing: "lock", path: path.to_owned(), source };
     let file = File::create(&path).map_err(|source| failed(&path, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(TestnetError::Busy { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(&path, source)),
     }

@@ -2,7 +2,8 @@
 //! nodes, make of what theirs saw.
 //!
 //! One record serves for all coalitions: who only looks on changes nothing. Files are published one after the other, each by a
-//! client of its own, then as many all at once; the latter are fetched all at once.
+//! client of its own, then as many all at once; the latter are fetched all at once. Then as many are published that are spread over
+//! time, as a user can ask for, each begun a while after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub const AUC_MOST: f64 = 0.55;
 const DRAWS: usize = 200;
 /// Of these, those that also guess which shards belong together.
 const DRAWS_AFFINITY: usize = 10;
+/// The part of the time over which files of [`Batch::Spread`] are spread in which all of them are begun.
+const SPREAD_BEGUN: f64 = 0.2;
 /// For what never happens: a publish or fetch takes seconds.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -48,6 +51,8 @@ pub struct CrowdOptions {
     pub bytes: usize,
     /// Readers of each file that was published at once.
     pub readers: usize,
+    /// Over how long files of [`Batch::Spread`] are spread.
+    pub spread: Duration,
     /// The parts of the nodes that a coalition holds.
     pub coalition: Vec<f64>,
     /// Chooses the files and the coalitions; who is on which path real dice choose.
@@ -72,6 +77,33 @@ pub enum CrowdError {
     /// A user did not come to an end, or fetched something else.
     #[error("{0}")]
     Broken(&'static str),
+}
+
+/// How files were published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Batch {
+    /// One after the other, each when the last one was done.
+    Alone,
+    /// All begun at the same moment.
+    AtOnce,
+    /// One begun after the other, each spread over a time that is much longer than the pauses between them.
+    Spread,
+}
+
+impl Batch {
+    /// All of them, in the order in which they are played.
+    pub const ALL: [Self; 3] = [Self::Alone, Self::AtOnce, Self::Spread];
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "one after the other",
+            Self::AtOnce => "all at once",
+            Self::Spread => "spread over time",
+        }
+    }
 }
 
 /// What came of it.
@@ -114,8 +146,8 @@ pub struct Linked {
 pub struct Affinity {
     /// Its part of the nodes.
     pub coalition: f64,
-    /// Whether all files were published at once, or one after the other.
-    pub at_once: bool,
+    /// How the files were published.
+    pub batch: Batch,
     /// By what is guessed.
     pub clue: Clue,
     /// How good the guess is; one half is a coin.
@@ -151,7 +183,7 @@ impl CrowdReport {
                 "shards of one file told by \"{}\", c = {}, files {}",
                 one.clue.name(),
                 one.coalition,
-                if one.at_once { "all at once" } else { "one after the other" }
+                one.batch.name()
             ),
             seen: one.worth(),
             bound: AUC_MOST,
@@ -174,8 +206,8 @@ pub struct Record {
     places: Vec<HashMap<Locator, f64>>,
     /// The stripe of each shard.
     stripes: HashMap<Locator, usize>,
-    /// The publisher of each file, and whether it was one of those at once.
-    files: Vec<(NodeId, bool)>,
+    /// The publisher of each file, and how it was published.
+    files: Vec<(NodeId, Batch)>,
 }
 
 /// A client, and what must be known of it at the end.
@@ -195,9 +227,9 @@ impl User {
         Ok(Self { client, id, talked_to })
     }
 
-    async fn publish(&mut self, file: Bytes) -> Result<String, CrowdError> {
-        let progress = Progress::new();
-        let work = self.client.publish(Source::Bytes(file), PublishOptions::default(), &progress);
+    async fn publish(&mut self, file: Bytes, spread: Option<Duration>) -> Result<String, CrowdError> {
+        let (progress, options) = (Progress::new(), PublishOptions { spread, ..PublishOptions::default() });
+        let work = self.client.publish(Source::Bytes(file), options, &progress);
         let published = tokio::time::timeout(DEADLINE, work).await;
         self.talked_to.extend(self.client.connected_nodes());
         Ok(published.map_err(|_| CrowdError::Broken("a publish does not end"))??.link)
@@ -233,8 +265,8 @@ async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Res
     let mut files = Vec::new();
     for number in 0..options.files {
         let mut user = User::enter(network, &format!("alone-{number}")).await?;
-        user.publish(content(options, number)).await?;
-        files.push((user.id, false));
+        user.publish(content(options, number), None).await?;
+        files.push((user.id, Batch::Alone));
         users.push(user);
     }
     let mut crowd = Vec::new();
@@ -242,9 +274,9 @@ async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Res
         crowd.push(User::enter(network, &format!("crowd-{number}")).await?);
     }
     let all = crowd.iter_mut().enumerate();
-    let publishes = all.map(|(number, user)| user.publish(content(options, options.files + number)));
+    let publishes = all.map(|(number, user)| user.publish(content(options, options.files + number), None));
     let links = try_join_all(publishes).await?;
-    files.extend(crowd.iter().map(|user| (user.id, true)));
+    files.extend(crowd.iter().map(|user| (user.id, Batch::AtOnce)));
     users.append(&mut crowd);
     let mut readers = Vec::new();
     for number in 0..options.files * options.readers {
@@ -260,6 +292,18 @@ async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Res
         fetched?;
     }
     users.append(&mut readers);
+    let mut patient = Vec::new();
+    for number in 0..options.files {
+        patient.push(User::enter(network, &format!("patient-{number}")).await?);
+    }
+    let pause = options.spread.mul_f64(SPREAD_BEGUN) / options.files.max(1) as u32;
+    let publishes = patient.iter_mut().zip(0..).map(|(user, number): (_, u32)| async move {
+        tokio::time::sleep(pause * number).await;
+        user.publish(content(options, 2 * options.files + number as usize), Some(options.spread)).await
+    });
+    try_join_all(publishes).await?;
+    files.extend(patient.iter().map(|user| (user.id, Batch::Spread)));
+    users.append(&mut patient);
     let (mut guards, mut closing) = (HashMap::new(), Vec::new());
     for User { client, id, mut talked_to } in users {
         talked_to.extend(client.connected_nodes());
@@ -311,7 +355,7 @@ pub fn judge(record: &Record, options: &CrowdOptions) -> CrowdReport {
     for &part in &options.coalition {
         let bad = members(part, nodes);
         let mut tally = Tally::default();
-        let mut worths: BTreeMap<(bool, usize), Vec<f64>> = BTreeMap::new();
+        let mut worths: BTreeMap<(Batch, usize), Vec<f64>> = BTreeMap::new();
         for draw in 0..DRAWS {
             let mut seats: Vec<usize> = (0..nodes).collect();
             seats.shuffle(&mut dice);
@@ -319,20 +363,20 @@ pub fn judge(record: &Record, options: &CrowdOptions) -> CrowdReport {
             let pooled: Vec<Seen> = record.seen.iter().filter(|one| seats.contains(&one.node)).copied().collect();
             tally.take(record, &by_client, &pooled, &mut dice);
             if draw < DRAWS_AFFINITY {
-                for at_once in [false, true] {
-                    let shards = record.shards(&truth, &seats, &pooled, at_once);
+                for batch in Batch::ALL {
+                    let shards = record.shards(&truth, &seats, &pooled, batch);
                     for one in worth(&shards, options.seed ^ draw as u64) {
                         let clue = Clue::ALL.iter().position(|clue| *clue == one.clue).unwrap_or_default();
-                        worths.entry((at_once, clue)).or_default().push(one.auc);
+                        worths.entry((batch, clue)).or_default().push(one.auc);
                     }
                 }
             }
         }
         let coalition = bad as f64 / nodes as f64;
         linking.push(tally.linked(coalition));
-        affinity.extend(worths.into_iter().map(|((at_once, clue), worths)| {
+        affinity.extend(worths.into_iter().map(|((batch, clue), worths)| {
             let auc = worths.iter().sum::<f64>() / worths.len() as f64;
-            Affinity { coalition, at_once, clue: Clue::ALL[clue], auc }
+            Affinity { coalition, batch, clue: Clue::ALL[clue], auc }
         }));
     }
     CrowdReport {
@@ -353,13 +397,13 @@ impl Record {
         truth: &[Journey],
         seats: &BTreeSet<usize>,
         pooled: &[Seen],
-        at_once: bool,
+        batch: Batch,
     ) -> Vec<(Known, Belongs)> {
         let files: HashMap<NodeId, usize> = self
             .files
             .iter()
             .enumerate()
-            .filter(|(_, (_, together))| *together == at_once)
+            .filter(|(_, (_, how))| *how == batch)
             .map(|(file, (publisher, _))| (*publisher, file))
             .collect();
         let mut belongs = HashMap::new();

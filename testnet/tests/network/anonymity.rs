@@ -5,6 +5,7 @@ use palimpsest_testnet::anonymity::linking::guesses;
 use palimpsest_testnet::anonymity::model::{self, DRAWN_MOST, ModelOptions};
 use palimpsest_testnet::anonymity::sights::{Seen, Wanted, complaints, journeys};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The dice are given: the figures are the same on every machine.
 #[test]
@@ -35,14 +36,15 @@ fn a_client_of_one_guard_is_linked_no_oftener_than_its_guard_is_bad() {
 /// Real nodes, all of which look on. What holds for the sights of all of them holds for any coalition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_but_a_guard_sees_a_client_and_no_holder_is_asked_by_one() {
-    let options = CrowdOptions { nodes: 12, files: 2, bytes: 600 << 10, readers: 1, coalition: vec![0.25], seed: 1 };
+    let (spread, coalition) = (Duration::from_secs(2), vec![0.25]);
+    let options = CrowdOptions { nodes: 12, files: 2, bytes: 600 << 10, readers: 1, spread, coalition, seed: 1 };
     let record = crowd::record(&options).await.unwrap();
     let wrong = complaints(&record.seen, &record.members, &record.guards);
     assert!(wrong.is_empty(), "{wrong:?}");
 
     let truth = journeys(&record.seen);
     let clients: BTreeSet<_> = truth.iter().map(|journey| journey.client).collect();
-    assert_eq!(clients.len(), 6, "four publishers, two readers");
+    assert_eq!(clients.len(), 8, "six publishers, two readers");
     assert!(truth.iter().any(|journey| matches!(journey.wanted, Wanted::Store(..))));
     assert!(truth.iter().any(|journey| matches!(journey.wanted, Wanted::Fetch(..))));
     // All nodes but those that were a client's guard know nothing of it.

@@ -4,9 +4,10 @@ use crate::report::{Report, Stream};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use palimpsest_client::Error;
-use palimpsest_client::config::{Config, Places, Values};
+use palimpsest_client::config::{Config, Places, Values, parse_duration};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What stands behind every help text.
 const EXIT_CODES: &str = "\
@@ -55,6 +56,10 @@ pub(crate) struct Publish {
     /// For how long holders are asked to keep it, like 90d.
     #[arg(long, value_name = "TIME")]
     lease: Option<String>,
+    /// Send the shards at random moments over so long, like 6h: the nodes that get them cannot tell by the time that they belong
+    /// together. What is interrupted goes on when the same is published again.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) spread: Option<Duration>,
     /// Send nothing; say what would be sent.
     #[arg(long)]
     pub(crate) dry_run: bool,

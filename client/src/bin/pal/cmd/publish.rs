@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Publish, report: &Report) -> Result<(), Failure> {
         return say_plan(&plan, &config, report).map_err(locally);
     }
     let (survive, lease_seconds) = (config.survive.value, config.lease.value.as_secs());
-    let options = PublishOptions { survive, lease_seconds, wardens: !args.no_wardens };
+    let options = PublishOptions { survive, lease_seconds, wardens: !args.no_wardens, spread: args.spread };
     let (published, cpu) = with_client(Verb::Publish, report, &config, async |client, watch| {
         let progress = watch.progress.clone();
         let published = watch.over(client.publish(source, options, &progress)).await?;

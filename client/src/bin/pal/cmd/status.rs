@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, report: &Report) -> Result<(), Failure> {
     let config = args.config().map_err(locally)?;
     if args.repair_cap {
         let (survive, lease_seconds) = (config.survive.value, config.lease.value.as_secs());
-        let options = PublishOptions { survive, lease_seconds, wardens: true };
+        let options = PublishOptions { survive, lease_seconds, ..PublishOptions::default() };
         let repair = with_client(Verb::Status, report, &config, async |client, watch| {
             let progress = watch.progress.clone();
             watch.over(client.repair_link(&capability, options, &progress)).await

@@ -1,6 +1,7 @@
 //! `pal-testnet anonymity`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use palimpsest_testnet::anonymity::Verdict;
 use palimpsest_testnet::anonymity::chance::Rate;
@@ -19,6 +20,7 @@ const CROWD_NODES: std::ops::RangeInclusive<i64> = 10..=200;
 const CROWD_FILES: u64 = 8;
 const CROWD_READERS: usize = 2;
 const CROWD_BYTES: usize = 5 << 20;
+const CROWD_SPREAD: Duration = Duration::from_secs(30);
 
 /// Measure what a coalition of nodes learns of readers and publishers, against the bounds that are promised. Exit code 1: one of
 /// them is broken.
@@ -32,7 +34,7 @@ pub(crate) struct Args {
     /// Nodes of the network in one process.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(CROWD_NODES))]
     memory_nodes: u32,
-    /// Files that are published one after the other in it, and as many at once.
+    /// Files that are published one after the other in it, as many at once, and as many spread over half a minute.
     #[arg(long, default_value_t = CROWD_FILES, value_parser = clap::value_parser!(u64).range(2..=50))]
     files: u64,
     /// Nodes of the model's network.
@@ -80,6 +82,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             files: args.files as usize,
             bytes: CROWD_BYTES,
             readers: CROWD_READERS,
+            spread: CROWD_SPREAD,
             coalition,
             seed: args.seed,
         };
@@ -170,7 +173,7 @@ fn show_crowd(crowd: &CrowdReport) {
     }
     say("  coalition  files published     two shards of one file are told by               AUC    either way");
     for one in &crowd.affinity {
-        let order = if one.at_once { "all at once" } else { "one after the other" };
+        let order = one.batch.name();
         let (clue, auc, worth) = (one.clue.name(), one.auc, one.worth());
         say(&format!("  {:>9}  {order:<19} {clue:<46}  {auc:>5.3}  {worth:>5.3}", percent(one.coalition)));
     }
