@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palimpsest_node::hostile::{Meddler, Way};
+use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Packet;
 use palimpsest_proto::params::HEADER_BYTES;
 use serde::Deserialize;
@@ -37,12 +38,24 @@ pub enum Meddle {
 }
 
 impl Meddle {
+    /// What becomes of a packet for that node, as far as whoever waits for an answer can tell: it comes so much later, or
+    /// never. What was changed opens for nobody; of copies the first one counts.
+    #[must_use]
+    pub fn holds_up(self, next: &NodeId) -> Option<Duration> {
+        match self {
+            Self::Drop | Self::TagHeader | Self::TagBody | Self::Truncate => None,
+            Self::DropSome => (!is_dropped(next)).then_some(Duration::ZERO),
+            Self::Delay => Some(DELAY),
+            Self::Replay => Some(Duration::ZERO),
+        }
+    }
+
     /// One relay that does so.
     #[must_use]
     pub fn meddler(self) -> Meddler {
         Meddler(Arc::new(move |way: Way, packet: Packet| match self {
             Self::Drop => Vec::new(),
-            Self::DropSome if way.next.0[0] & 1 == 0 => Vec::new(),
+            Self::DropSome if is_dropped(&way.next) => Vec::new(),
             Self::DropSome => vec![(Duration::ZERO, packet)],
             Self::Delay => vec![(DELAY, packet)],
             Self::TagHeader => changed(packet, |bytes| bytes[HEADER_BYTE] ^= 1),
@@ -58,9 +71,33 @@ impl Meddle {
     }
 }
 
+/// Whether a neighbour is of the half for whom everything is dropped.
+fn is_dropped(next: &NodeId) -> bool {
+    next.0[0] & 1 == 0
+}
+
 /// The packet with its bytes changed, and its length as it was.
 fn changed(packet: Packet, change: impl FnOnce(&mut [u8])) -> Vec<(Duration, Packet)> {
     let mut bytes = packet.into_bytes();
     change(&mut bytes);
     Packet::parse(bytes).into_iter().map(|packet| (Duration::ZERO, packet)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DELAY, Duration, Meddle, NodeId};
+
+    #[test]
+    fn what_a_meddler_does_to_a_packet_is_told_by_whether_and_when_it_comes() {
+        let [even, odd] = [0, 1].map(|byte| NodeId([byte; 32]));
+        assert_eq!(Meddle::DropSome.holds_up(&even), None);
+        assert_eq!(Meddle::DropSome.holds_up(&odd), Some(Duration::ZERO));
+        assert_eq!(
+            (Meddle::Delay.holds_up(&even), Meddle::Replay.holds_up(&even)),
+            (Some(DELAY), Some(Duration::ZERO))
+        );
+        for lost in [Meddle::Drop, Meddle::TagHeader, Meddle::TagBody, Meddle::Truncate] {
+            assert_eq!(lost.holds_up(&odd), None);
+        }
+    }
 }

@@ -5,9 +5,11 @@
 
 mod containers;
 mod in_memory;
+mod liar;
 mod play;
 mod processes;
 mod rot;
+mod simulated;
 mod stage;
 mod story;
 

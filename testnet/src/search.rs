@@ -109,6 +109,12 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The canaries in bytes that lie at `place`.
+pub(crate) fn search_bytes(place: &str, bytes: &[u8], canaries: &[Canary]) -> Vec<Hit> {
+    let found = canaries.iter().filter(|canary| canary.is_in(bytes));
+    found.map(|canary| Hit { what: canary.what.clone(), place: place.to_owned() }).collect()
+}
+
 /// The canaries in one file.
 ///
 /// # Errors

@@ -13,14 +13,15 @@
 
 mod account;
 pub mod adversaries;
+pub(crate) mod client;
 pub mod durability;
 mod kademlia;
 pub mod load;
 pub mod lookups;
 pub mod movement;
-mod reader;
+pub(crate) mod reader;
 pub mod sync;
-mod world;
+pub(crate) mod world;
 
 use lookups::FULL_STRIPE;
 use palimpsest_proto::params::TABLE_NODES_MAX;

@@ -12,19 +12,22 @@ use std::collections::BTreeSet;
 #[must_use]
 pub fn grind(places: &[Position], each: usize, drawn: usize, seed: u64) -> Vec<Secret> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let pool: Vec<(Secret, Position)> = (0..drawn)
-        .map(|_| {
-            let (secret, key) = NodeKey::search(&mut rng);
-            (secret, key.id().position())
-        })
-        .collect();
+    let draw = |_| {
+        let (secret, key) = NodeKey::search(&mut rng);
+        (secret, key.id().position())
+    };
+    nearest(places, each, (0..drawn).map(draw).collect())
+}
+
+/// Of these, each with the place where it lies, those nearest to every place: `each` of them, fewer if places share some.
+pub(crate) fn nearest<T>(places: &[Position], each: usize, pool: Vec<(T, Position)>) -> Vec<T> {
     let mut chosen: BTreeSet<usize> = BTreeSet::new();
     for place in places {
         let mut order: Vec<usize> = (0..pool.len()).collect();
         order.sort_by_cached_key(|&index| pool.get(index).map(|(_, position)| position.distance(place)));
         chosen.extend(order.into_iter().take(each));
     }
-    pool.into_iter().enumerate().filter(|(index, _)| chosen.contains(index)).map(|(_, (secret, _))| secret).collect()
+    pool.into_iter().enumerate().filter(|(index, _)| chosen.contains(index)).map(|(_, (one, _))| one).collect()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ by = "publisher"
 async fn played(text: &str) -> (Scenario, Story) {
     let scenario: Scenario = text.parse().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None };
+    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None, seed: 1 };
     match play(&scenario, StageKind::Memory, &theatre, |_, _| {}).await.unwrap() {
         Played::Story(story) => (scenario, story),
         Played::Skipped(why) => panic!("{why}"),
@@ -70,7 +70,7 @@ async fn two_versions_work_side_by_side() {
 async fn what_a_stage_cannot_play_is_skipped() {
     let scenario: Scenario = KILLED.replacen("do = \"kill\"", "do = \"partition\"", 1).parse().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None };
+    let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None, seed: 1 };
     let outcome = play(&scenario, StageKind::Memory, &theatre, |_, _| {}).await.unwrap();
     assert!(matches!(outcome, Played::Skipped(why) if why.contains("containers")));
 }

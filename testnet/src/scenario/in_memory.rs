@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use palimpsest_client::net::Versions;
 use palimpsest_client::{Capability, Client, Error, FetchOptions, Progress, PublishOptions, Source};
@@ -13,8 +12,7 @@ use palimpsest_node::Node;
 use palimpsest_node::config::Stand;
 use palimpsest_node::role::holder::Service;
 use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
-use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::params::SHARD_BYTES;
+use palimpsest_proto::message::{Answer, Ask};
 
 use super::stage::{StageError, Theatre, account, broken, chosen, searched};
 use super::{Account, Coalition, Disk, End, Lie, Pooled, Scenario, Step, Watched, Who, rot};
@@ -43,14 +41,7 @@ struct Liar(Lie);
 
 impl Service for Liar {
     fn answer(&self, ask: Ask) -> BoxFuture<'_, Option<Answer>> {
-        let answer = match (ask, self.0) {
-            (Ask::Store { shard, .. }, _) => Some(Answer::Stored { locator: shard.locator() }),
-            (Ask::PutRecord { address, .. }, _) => Some(Answer::RecordStored { address }),
-            (_, Lie::Silence) => None,
-            (_, Lie::Absent) => Some(Answer::Refused(Refusal::Absent)),
-            (Ask::Fetch { .. }, Lie::Garbage) => Some(Answer::Shard(Bytes::from(vec![7; SHARD_BYTES]))),
-            (_, Lie::Garbage) => Some(Answer::Record(Bytes::from_static(b"no descriptor"))),
-        };
+        let answer = self.0.answer(&ask);
         Box::pin(async move { answer })
     }
 }

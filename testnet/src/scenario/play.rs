@@ -1,7 +1,7 @@
 //! Plays a scenario step by step, and writes down what happened.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::stage::{Stage, StageError, broken};
 use super::{Deed, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
@@ -71,9 +71,9 @@ async fn perform(
                     seed += 1;
                     let path = theatre.dir.join(format!("file-{seed}"));
                     sample::write(&path, bytes, seed).map_err(broken)?;
-                    let since = Instant::now();
+                    let since = stage.now();
                     let (link, end) = stage.publish(&path, from, deadline).await?;
-                    let took = since.elapsed();
+                    let took = stage.now().since(since);
                     if matches!(what, Step::Publish { .. }) {
                         story.deeds.push(Deed { step, kind: Kind::Publish, took, end });
                         canaries.extend(pieces(&path, bytes)?);
@@ -84,9 +84,9 @@ async fn perform(
             }
             Step::Fetch { by, from, of } => {
                 for File { path, link, .. } in files.iter().filter(|file| of.is_none_or(|of| of == file.from)) {
-                    let since = Instant::now();
+                    let since = stage.now();
                     let end = stage.fetch(link, path, (by, from), deadline).await?;
-                    story.deeds.push(Deed { step, kind: Kind::Fetch, took: since.elapsed(), end });
+                    story.deeds.push(Deed { step, kind: Kind::Fetch, took: stage.now().since(since), end });
                 }
             }
             Step::Eclipse { nodes, drawn, seed } => {
@@ -94,7 +94,7 @@ async fn perform(
                     stage.eclipse(link, nodes as usize, drawn as usize, seed).await?;
                 }
             }
-            Step::Wait { seconds } => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            Step::Wait { seconds } => stage.wait(Duration::from_secs(seconds)).await,
             _ => stage.befall(what).await?,
         }
     }

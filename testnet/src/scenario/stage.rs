@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use palimpsest_client::clock::moment;
+use palimpsest_proto::time::Moment;
 use serde_json::Value;
 
-use super::{Account, Disk, End, Place, Scenario, Step, Watched, Who, containers, in_memory, processes};
+use super::{Account, Disk, End, Place, Scenario, Step, Watched, Who, containers, in_memory, processes, simulated};
+use crate::docker::Links;
 use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
 use crate::sample;
 use crate::search::{Canary, search_folder};
@@ -19,6 +22,8 @@ pub enum StageKind {
     Processes,
     /// Containers.
     Docker,
+    /// Made-up nodes, in virtual time.
+    Sim,
 }
 
 impl StageKind {
@@ -29,6 +34,7 @@ impl StageKind {
             Self::Memory => "memory",
             Self::Processes => "processes",
             Self::Docker => "docker",
+            Self::Sim => "sim",
         }
     }
 }
@@ -40,6 +46,8 @@ pub struct Theatre {
     pub dir: PathBuf,
     /// Folder of the programs; none: beside this one.
     pub bin_dir: Option<PathBuf>,
+    /// Decides what chance decides, where it can be decided: in a simulation.
+    pub seed: u64,
 }
 
 /// Why a scenario was not played to its end.
@@ -63,17 +71,7 @@ pub(super) enum Stage {
     Memory(in_memory::Stage),
     Processes(processes::Stage),
     Docker(containers::Stage),
-}
-
-/// Calls the same on whichever stage it is.
-macro_rules! on {
-    ($stage:expr, $one:ident => $call:expr) => {
-        match $stage {
-            Stage::Memory($one) => $call,
-            Stage::Processes($one) => $call,
-            Stage::Docker($one) => $call,
-        }
-    };
+    Sim(Box<simulated::Stage>),
 }
 
 impl Stage {
@@ -85,7 +83,24 @@ impl Stage {
             StageKind::Memory => Self::Memory(in_memory::Stage::open(scenario, theatre).await?),
             StageKind::Processes => Self::Processes(processes::Stage::open(scenario, theatre).await?),
             StageKind::Docker => Self::Docker(containers::Stage::open(scenario, theatre).await?),
+            StageKind::Sim => Self::Sim(Box::new(simulated::Stage::open(scenario, theatre)?)),
         })
+    }
+
+    /// The stage's own clock: what a deed took is the difference of two looks at it.
+    pub(super) fn now(&self) -> Moment {
+        match self {
+            Self::Memory(_) | Self::Processes(_) | Self::Docker(_) => moment(),
+            Self::Sim(stage) => stage.now(),
+        }
+    }
+
+    /// Nothing happens for so long, by the stage's own clock.
+    pub(super) async fn wait(&mut self, time: Duration) {
+        match self {
+            Self::Memory(_) | Self::Processes(_) | Self::Docker(_) => tokio::time::sleep(time).await,
+            Self::Sim(stage) => stage.wait(time),
+        }
     }
 
     /// Publishes a file; its link, if that succeeded.
@@ -99,6 +114,7 @@ impl Stage {
             Self::Memory(stage) => stage.publish(file, deadline).await,
             Self::Processes(stage) => stage.users.publish(file, &Way::default(), deadline).await,
             Self::Docker(stage) => stage.users.publish(file, &stage.way(from).await?, deadline).await,
+            Self::Sim(stage) => stage.publish(file, from, deadline),
         }
     }
 
@@ -117,12 +133,21 @@ impl Stage {
                 let way = stage.way(from).await?;
                 stage.users.fetch(link, file, by, &way, deadline).await
             }
+            Self::Sim(stage) => stage.fetch(link, file, (by, from), deadline),
         }
     }
 
     /// Lets something happen to the nodes.
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
-        on!(self, stage => stage.befall(step).await)
+        match self {
+            Self::Memory(stage) => stage.befall(step).await,
+            Self::Processes(stage) => stage.befall(step).await,
+            Self::Docker(stage) => stage.befall(step).await,
+            Self::Sim(stage) => {
+                stage.befall(step);
+                Ok(())
+            }
+        }
     }
 
     /// Nodes appear next to what a link leads to.
@@ -135,62 +160,104 @@ impl Stage {
     ) -> Result<(), StageError> {
         match self {
             Self::Memory(stage) => stage.eclipse(link, nodes, drawn, seed).await,
+            Self::Sim(stage) => stage.eclipse(link, nodes, drawn, seed),
             Self::Processes(_) | Self::Docker(_) => Ok(()),
         }
     }
 
     pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
-        on!(self, stage => stage.accounts().await)
+        match self {
+            Self::Memory(stage) => stage.accounts().await,
+            Self::Processes(stage) => stage.accounts().await,
+            Self::Docker(stage) => stage.accounts().await,
+            Self::Sim(stage) => Ok(stage.accounts()),
+        }
     }
 
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
-        on!(self, stage => stage.disks(canaries).await)
+        match self {
+            Self::Memory(stage) => stage.disks(canaries).await,
+            Self::Processes(stage) => stage.disks(canaries).await,
+            Self::Docker(stage) => stage.disks(canaries).await,
+            Self::Sim(stage) => Ok(stage.disks(canaries)),
+        }
     }
 
     /// What the nodes saw of clients, where somebody can look over their shoulders.
     pub(super) fn watched(&self) -> Option<Watched> {
         match self {
             Self::Memory(stage) => Some(stage.watched()),
-            Self::Processes(_) | Self::Docker(_) => None,
+            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
         }
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
-        on!(self, stage => stage.close().await)
+        match self {
+            Self::Memory(stage) => stage.close().await,
+            Self::Processes(stage) => stage.close().await,
+            Self::Docker(stage) => stage.close().await,
+            Self::Sim(_) => Ok(()),
+        }
     }
 }
 
 /// What a stage cannot do of what a scenario wants; none: it can be played.
 pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str> {
     let any = |wanted: fn(&Step) -> bool| scenario.steps.iter().any(wanted);
-    let docker = kind == StageKind::Docker;
-    if !docker && !scenario.links.are_plain() {
-        return Some("only containers have links of their own");
-    }
-    if !docker && any(|step| matches!(step, Step::Partition { .. })) {
-        return Some("only containers can be cut off from each other");
-    }
-    let is_inside = |step: &Step| match *step {
+    let has_partition = any(|step| matches!(step, Step::Partition { .. }));
+    let has_inside = any(|step| match *step {
         Step::Publish { from, .. } | Step::Fetch { from, .. } => from != Place::Outside,
         _ => false,
-    };
-    if !docker && (scenario.nat.share() > 0.0 || scenario.steps.iter().any(is_inside)) {
-        return Some("only containers have a network of their own, with users and routers in it");
+    });
+    match kind {
+        StageKind::Sim => {
+            let Links { latency: _, loss, bandwidth } = scenario.links;
+            if loss.is_some() || bandwidth.is_some() {
+                return Some("simulated links only delay: what loss and bandwidth do to a connection is not simulated");
+            }
+            if scenario.nat.share() > 0.0 {
+                return Some("simulated nodes have no routers in front of them");
+            }
+            if any(|step| matches!(step, Step::Upgrade { .. })) {
+                return Some("simulated nodes speak no protocol of which there could be a next version");
+            }
+            if scenario.coalition.is_some() {
+                return Some("nobody looks over simulated nodes' shoulders");
+            }
+            if simulated::is_too_much(scenario) {
+                return Some("simulated nodes keep everything in memory, and this is more than they may");
+            }
+        }
+        StageKind::Memory | StageKind::Processes => {
+            if !scenario.links.are_plain() {
+                return Some("only containers have links of their own");
+            }
+            if has_partition {
+                return Some("only containers and simulated nodes can be cut off from each other");
+            }
+            if scenario.nat.share() > 0.0 || has_inside {
+                return Some("only containers have a network of their own, with users and routers in it");
+            }
+            if kind == StageKind::Memory && any(|step| matches!(step, Step::Pause { .. })) {
+                return Some("nodes in one process do not hang alone");
+            }
+        }
+        StageKind::Docker => {
+            if any(|step| matches!(step, Step::Rot { .. })) {
+                return Some("the disks of containers are not ours to write on");
+            }
+        }
     }
-    if kind == StageKind::Memory && any(|step| matches!(step, Step::Pause { .. })) {
-        return Some("nodes in one process do not hang alone");
-    }
-    if kind != StageKind::Memory && (scenario.adversary.is_some() || any(|step| matches!(step, Step::Eclipse { .. }))) {
-        return Some("liars are only among nodes in one process");
-    }
-    if kind != StageKind::Memory && !scenario.meddling.is_empty() {
-        return Some("relays meddle only among nodes in one process");
-    }
-    if kind != StageKind::Memory && scenario.coalition.is_some() {
-        return Some("only nodes in one process can be looked over their shoulders");
-    }
-    if docker && any(|step| matches!(step, Step::Rot { .. })) {
-        return Some("the disks of containers are not ours to write on");
+    if matches!(kind, StageKind::Processes | StageKind::Docker) {
+        if scenario.adversary.is_some() || any(|step| matches!(step, Step::Eclipse { .. })) {
+            return Some("liars are only among nodes in one process");
+        }
+        if !scenario.meddling.is_empty() {
+            return Some("relays meddle only among nodes in one process");
+        }
+        if scenario.coalition.is_some() {
+            return Some("only nodes in one process can be looked over their shoulders");
+        }
     }
     None
 }
@@ -285,22 +352,22 @@ mod tests {
         let where_to = |name: &str| {
             let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap();
             let scenario: Scenario = text.parse().unwrap();
-            let all = [StageKind::Memory, StageKind::Processes, StageKind::Docker];
+            let all = [StageKind::Memory, StageKind::Processes, StageKind::Docker, StageKind::Sim];
             all.into_iter().filter(|&kind| lacks(kind, &scenario).is_none()).map(StageKind::name).collect::<Vec<_>>()
         };
         assert!(SHIPPED.iter().all(|(name, _)| !where_to(name).is_empty()));
-        assert_eq!(where_to("half-dies"), ["memory", "processes", "docker"]);
-        assert_eq!(where_to("hanging"), ["processes", "docker"]);
+        assert_eq!(where_to("half-dies"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("hanging"), ["processes", "docker", "sim"]);
         assert_eq!(where_to("slow-links"), ["docker"]);
-        assert_eq!(where_to("partition-and-heal"), ["docker"]);
+        assert_eq!(where_to("partition-and-heal"), ["docker", "sim"]);
         assert_eq!(where_to("nat"), ["docker"]);
-        assert_eq!(where_to("eclipse"), ["memory"]);
+        assert_eq!(where_to("eclipse"), ["memory", "sim"]);
         assert_eq!(where_to("rolling-upgrade"), ["memory", "processes", "docker"]);
-        assert_eq!(where_to("halves-publish"), ["docker"]);
-        assert_eq!(where_to("lying-holders"), ["memory"]);
-        assert_eq!(where_to("hostile-relays"), ["memory"]);
+        assert_eq!(where_to("halves-publish"), ["docker", "sim"]);
+        assert_eq!(where_to("lying-holders"), ["memory", "sim"]);
+        assert_eq!(where_to("hostile-relays"), ["memory", "sim"]);
         assert_eq!(where_to("colluding-relays"), ["memory"]);
-        assert_eq!(where_to("rot"), ["memory", "processes"]);
+        assert_eq!(where_to("rot"), ["memory", "processes", "sim"]);
     }
 
     #[test]

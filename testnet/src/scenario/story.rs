@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// All that is known at the end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
     /// What was published and fetched, in order.
     pub deeds: Vec<Deed>,
@@ -40,13 +40,13 @@ pub struct Pooled {
 }
 
 /// A publish or a fetch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deed {
     /// Which step it belongs to, from 0.
     pub step: usize,
     /// What.
     pub kind: Kind,
-    /// From its beginning to its end.
+    /// From its beginning to its end, by the stage's clock: in a simulation time is virtual.
     pub took: Duration,
     /// How it ended.
     pub end: End,

@@ -1,18 +1,13 @@
-//! A client in virtual time: `proto`'s guards, paths, flights, outcomes and [`Gather`], driven as `client::gathering` drives them. One
-//! request crosses a middle relay, a holder and a back relay; it takes a round trip, or nothing comes of it.
+//! Gathering in virtual time: `proto`'s [`Gather`], driven as `client::gathering` drives it.
 
 use super::SimError;
-use super::world::WALL;
-use palimpsest_proto::flow::{FlightId, Flights, Gather, GatherOutcome, GatherVerdict};
+use super::client::{BEGIN, Lost, ROUND_TRIP, Route, STRAYS, Session, Stop, Way, Wire};
+use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
-use palimpsest_proto::select::{
-    GuardList, NodeTable, Outcomes, PathRules, Whereabouts, choose_path, place, whereabouts,
-};
-use palimpsest_proto::time::Moment;
+use palimpsest_proto::select::{GuardList, NodeTable, Whereabouts, place, whereabouts};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How a node treats who asks it for a shard.
@@ -30,15 +25,10 @@ pub(super) enum Manners {
     Denies,
 }
 
-/// A round trip over six links, give or take a fifth.
-const ROUND_TRIP: Duration = Duration::from_millis(200);
-/// What comes within so long is looked at together: a gather puts its plan in order anew after each bad answer, and that is what a
-/// simulation of a hostile network spends its time on.
-const TICK: Duration = Duration::from_millis(10);
 /// A fetch of one stripe that takes longer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// When a story's clock begins: long after zero, so that what was long ago can be told.
-const BEGIN: Moment = Moment(Duration::from_secs(1_000_000));
+/// Stripes that are gathered at once.
+const AHEAD: usize = 4;
 
 /// What came of one fetch of one stripe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +40,7 @@ pub(super) struct Read {
 
 /// Where a reader looks beside the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(crate) enum Beside {
     /// As clients do.
     Whereabouts,
     /// Nowhere: to see what the other is worth.
@@ -65,10 +55,31 @@ pub(super) struct Meets<'a> {
     pub(super) served: &'a mut dyn FnMut(&NodeId),
 }
 
-struct Sent {
-    shard: u8,
-    node: NodeId,
-    outcome: GatherOutcome,
+/// Asked is for a shard by its number; answered what comes of it.
+impl Wire for Meets<'_> {
+    type Ask = u8;
+    type Answer = GatherOutcome;
+
+    fn admits(&self, guard: &NodeId) -> bool {
+        (self.manners)(guard) != Manners::Dead
+    }
+
+    fn carry(&mut self, dice: &mut StdRng, route: &Route, shard: u8) -> Option<(Duration, GatherOutcome)> {
+        let Route { middle, holder, back, .. } = route;
+        let manners = (self.manners)(holder);
+        let passed = [middle, back].iter().all(|relay| (self.manners)(relay) != Manners::Dead);
+        if !passed || matches!(manners, Manners::Dead | Manners::Drops) {
+            return None;
+        }
+        (self.served)(holder);
+        let outcome = match manners {
+            Manners::Garbage => GatherOutcome::Garbage,
+            Manners::Denies => GatherOutcome::Absent,
+            _ if (self.has)(shard.into(), holder) => GatherOutcome::Got,
+            _ => GatherOutcome::Absent,
+        };
+        Some((ROUND_TRIP.mul_f64(dice.random_range(1.0 - STRAYS..1.0 + STRAYS)), outcome))
+    }
 }
 
 /// Somebody who has never fetched before gathers any `k` of the stripe's shards.
@@ -80,82 +91,114 @@ pub(super) fn read(
     beside: Beside,
     meets: &mut Meets<'_>,
 ) -> Result<Read, SimError> {
-    let mut gather = Gather::new(k, &place(table, locators, k));
-    let (mut outcomes, mut flights) = (Outcomes::new(), Flights::new());
-    let guard = guard(table, dice, meets)?;
-    let mut sent: BTreeMap<FlightId, Sent> = BTreeMap::new();
-    let mut used: BTreeMap<u8, Vec<(NodeId, NodeId)>> = BTreeMap::new();
-    let mut arrivals: BinaryHeap<Reverse<(Moment, FlightId)>> = BinaryHeap::new();
-    let (mut now, mut asked) = (BEGIN, 0);
-    let far = |shard: usize| match beside {
-        Beside::Whereabouts => whereabouts(table, &locators[shard]),
-        Beside::Nowhere => Whereabouts::default(),
+    let mut guards = GuardList::new();
+    let mut session = Session::open(table, dice, &mut guards, meets, (BEGIN, BEGIN + DEADLINE))?;
+    let begin = session.now();
+    let gathered = gather(&mut session, &[Wanted { k, locators }], beside, |_, shard| shard, |_, _, outcome| outcome);
+    let complete = match gathered {
+        Ok(()) => true,
+        Err(Ungathered::Short { .. } | Ungathered::Stop(Stop::Late)) => false,
+        Err(Ungathered::Stop(Stop::Sim(error))) => return Err(error),
     };
-    loop {
-        while flights.can_depart() {
-            let path = outcomes.path_chance();
-            let Some(ask) = gather.poll(now, path, |id| outcomes.chance(table, id, now), far) else { break };
-            let used = used.entry(ask.shard).or_default();
-            let rules = PathRules { own: None, guard, holder: ask.node, used };
-            let path = choose_path(dice, table, &mut outcomes, &rules, now).ok_or(SimError::TooSmall)?;
-            used.push((path.middle, path.back));
-            let id = flights.depart(path.nodes(ask.node), now);
-            asked += 1;
-            let manners = (meets.manners)(&ask.node);
-            let outcome = match manners {
-                Manners::Garbage => GatherOutcome::Garbage,
-                Manners::Denies => GatherOutcome::Absent,
-                _ if (meets.has)(ask.shard.into(), &ask.node) => GatherOutcome::Got,
-                _ => GatherOutcome::Absent,
-            };
-            let passed = [path.middle, path.back].iter().all(|relay| (meets.manners)(relay) != Manners::Dead);
-            if passed && !matches!(manners, Manners::Dead | Manners::Drops) {
-                (meets.served)(&ask.node);
-                arrivals.push(Reverse((now + ROUND_TRIP.mul_f64(dice.random_range(0.8..1.2)), id)));
-            }
-            sent.insert(id, Sent { shard: ask.shard, node: ask.node, outcome });
-        }
-        let took = now.since(BEGIN);
-        if gather.verdict().is_some() || took > DEADLINE {
-            let complete = gather.verdict() == Some(GatherVerdict::Complete);
-            return Ok(Read { complete, took, asked });
-        }
-        let arrival = arrivals.peek().map(|Reverse((at, _))| *at);
-        let next = [arrival, flights.poll_timeout(), gather.poll_timeout(now)].into_iter().flatten().min();
-        // Nobody to wait for and no verdict: the machines exclude it.
-        let Some(next) = next else { return Ok(Read { complete: false, took, asked }) };
-        now = now.max(next) + TICK;
-        while let Some(&Reverse((at, id))) = arrivals.peek()
-            && at <= now
-        {
-            arrivals.pop();
-            let landed = flights.landed(id, &mut outcomes, now);
-            if let (Some(_), Some(Sent { shard, node, outcome })) = (landed, sent.get(&id)) {
-                if *outcome == GatherOutcome::Garbage {
-                    outcomes.garbage(*node);
-                }
-                gather.handle(now, *shard, node, *outcome);
-            }
-        }
-        for id in flights.overdue(table, &mut outcomes, now) {
-            if let Some(Sent { shard, node, .. }) = sent.get(&id) {
-                gather.handle(now, *shard, node, GatherOutcome::TimedOut);
-            }
-        }
+    Ok(Read { complete, took: session.now().since(begin), asked: session.asked() })
+}
+
+/// A stripe of which any `k` shards are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) k: usize,
+    pub(crate) locators: &'a [Locator],
+}
+
+/// Why stripes were not gathered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ungathered {
+    /// Too few shards of one of them can be had.
+    Short { have: usize, need: usize },
+    /// The client stopped.
+    Stop(Stop),
+}
+
+impl From<Stop> for Ungathered {
+    fn from(stop: Stop) -> Ungathered {
+        Ungathered::Stop(stop)
     }
 }
 
-/// The first guard of a fresh sample that answers.
-fn guard(table: &NodeTable, dice: &mut StdRng, meets: &Meets<'_>) -> Result<NodeId, SimError> {
-    let mut guards = GuardList::new();
-    guards.refill(dice, table, None, WALL);
-    let mut tried = Vec::new();
-    while let Some(guard) = guards.choose(table, BEGIN, &tried) {
-        if (meets.manners)(&guard) != Manners::Dead {
-            return Ok(guard);
-        }
-        guards.failed(&guard, BEGIN);
-        tried.push(guard);
+struct Job<'a> {
+    wanted: Wanted<'a>,
+    gather: Gather,
+    used: BTreeMap<u8, Vec<Way>>,
+}
+
+impl<'a> Job<'a> {
+    fn new(table: &NodeTable, wanted: Wanted<'a>) -> Job<'a> {
+        let gather = Gather::new(wanted.k, &place(table, wanted.locators, wanted.k));
+        Job { wanted, gather, used: BTreeMap::new() }
     }
-    Err(SimError::TooSmall)
+}
+
+/// Gathers stripes, a few at once, the first ones first. `ask` for a stripe's shard, both by number; `take` says what an answer
+/// to that is, and keeps it.
+pub(crate) fn gather<W: Wire>(
+    session: &mut Session<'_, W>,
+    stripes: &[Wanted<'_>],
+    beside: Beside,
+    ask: impl Fn(usize, u8) -> W::Ask,
+    mut take: impl FnMut(usize, u8, W::Answer) -> GatherOutcome,
+) -> Result<(), Ungathered> {
+    let table = session.table();
+    let mut waiting = stripes.iter().enumerate();
+    let mut jobs: BTreeMap<usize, Job<'_>> = BTreeMap::new();
+    let mut lane = session.lane();
+    loop {
+        while jobs.len() < AHEAD
+            && let Some((number, wanted)) = waiting.next()
+        {
+            jobs.insert(number, Job::new(table, *wanted));
+        }
+        let now = lane.session.now();
+        let mut wake = None;
+        for (&number, job) in &mut jobs {
+            let far = |shard: usize| match beside {
+                Beside::Whereabouts => whereabouts(table, &job.wanted.locators[shard]),
+                Beside::Nowhere => Whereabouts::default(),
+            };
+            while lane.has_room() {
+                let path = lane.session.path_chance();
+                let Some(next) = job.gather.poll(now, path, |id| lane.session.chance(id), far) else { break };
+                let used = job.used.entry(next.shard).or_default();
+                let tag = (number, next.shard, next.node);
+                lane.start(tag, next.node, ask(number, next.shard), used).map_err(Stop::from)?;
+            }
+            match job.gather.verdict() {
+                Some(GatherVerdict::Unreachable { have, need }) => return Err(Ungathered::Short { have, need }),
+                Some(GatherVerdict::Absent { .. }) => return Err(Ungathered::Short { have: 0, need: job.wanted.k }),
+                Some(GatherVerdict::Complete) | None => {}
+            }
+            wake = [wake, job.gather.poll_timeout(now)].into_iter().flatten().min();
+        }
+        let before = jobs.len();
+        jobs.retain(|_, job| job.gather.verdict().is_none());
+        if jobs.is_empty() && waiting.len() == 0 {
+            return Ok(());
+        }
+        if jobs.len() < before {
+            continue;
+        }
+        for done in lane.next(wake)? {
+            let (number, shard, node) = done.tag;
+            // A late answer to a stripe that is complete is normal.
+            let Some(job) = jobs.get_mut(&number) else { continue };
+            let outcome = match done.result {
+                Ok(answer) => take(number, shard, answer),
+                Err(Lost::TimedOut) => GatherOutcome::TimedOut,
+                Err(Lost::Unsent) => GatherOutcome::Unsent,
+            };
+            if outcome == GatherOutcome::Garbage {
+                lane.session.distrust(node);
+            }
+            job.gather.handle(lane.session.now(), shard, &node, outcome);
+        }
+    }
 }

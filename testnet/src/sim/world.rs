@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 /// The wall clock when a story begins.
-pub(super) const WALL: Timestamp = Timestamp(1_800_000_000);
+pub(crate) const WALL: Timestamp = Timestamp(1_800_000_000);
 /// Networks (/16) over which honest nodes are spread evenly: so many that two of twenty neighbours seldom share one.
 const NETWORKS: u16 = 4_096;
 /// `/udp/4646/quic-v1` in front of which the address stands, and `/tcp/4646`: a daemon announces both.
@@ -22,20 +22,20 @@ const UDP_QUIC_PORT: [u8; 6] = [0x91, 0x02, 0x12, 0x26, 0xcd, 0x03];
 
 /// Where chance comes from: each part, and each cell of a part, has numbers of its own, so that one more trial here changes
 /// nothing there.
-pub(super) fn dice(seed: u64, what: &str, cell: u64) -> StdRng {
+pub(crate) fn dice(seed: u64, what: &str, cell: u64) -> StdRng {
     let material = [&seed.to_le_bytes()[..], &cell.to_le_bytes(), what.as_bytes()].concat();
     StdRng::from_seed(crypto::hash(&material))
 }
 
 /// The key of node `number`.
-pub(super) fn key(seed: u64, number: u64) -> NodeKey {
+pub(crate) fn key(seed: u64, number: u64) -> NodeKey {
     let material = [b"node".as_slice(), &seed.to_le_bytes(), &number.to_le_bytes()].concat();
     NodeKey::from_seed(&Secret::new(crypto::hash(&material)))
 }
 
 /// What the node announces that has this key: in this network (/16), filled to so many per cent, for the `news`-th time; it is
 /// valid for a week.
-pub(super) fn announce(key: &NodeKey, network: u16, fill: u8, news: u64) -> Result<SignedNodeDescriptor, SimError> {
+pub(crate) fn announce(key: &NodeKey, network: u16, fill: u8, news: u64) -> Result<SignedNodeDescriptor, SimError> {
     announce_until(key, network, fill, news, WALL.plus(NODE_VALID_SECONDS_MAX))
 }
 
@@ -64,7 +64,7 @@ pub(super) fn announce_until(
 }
 
 /// The network of node `number`.
-pub(super) fn network_of(number: u64) -> u16 {
+pub(crate) fn network_of(number: u64) -> u16 {
     // Odd, and so a permutation: neighbours in number are not neighbours in address.
     (number.wrapping_mul(40_503) % u64::from(NETWORKS)) as u16
 }

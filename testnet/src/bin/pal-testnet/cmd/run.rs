@@ -22,6 +22,9 @@ pub(crate) struct Args {
     scenario: String,
     #[command(flatten)]
     stage: Stage,
+    /// Chooses the story, where time is virtual.
+    #[arg(long, default_value_t = 1, requires = "sim")]
+    seed: u64,
     /// One JSON object a line, instead of a table.
     #[arg(long)]
     json: bool,
@@ -42,6 +45,9 @@ struct Stage {
     /// On containers.
     #[arg(long)]
     docker: bool,
+    /// On made-up nodes in virtual time: the same seed tells the same story.
+    #[arg(long)]
+    sim: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -55,10 +61,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let kind = match args.stage {
         Stage { docker: true, .. } => StageKind::Docker,
         Stage { memory: true, .. } => StageKind::Memory,
+        Stage { sim: true, .. } => StageKind::Sim,
         Stage { .. } => StageKind::Processes,
     };
     let place = workplace(&std::env::temp_dir(), "palimpsest-run-")?;
-    let theatre = Theatre { dir: place.path().to_owned(), bin_dir: args.bin_dir.clone() };
+    let theatre = Theatre { dir: place.path().to_owned(), bin_dir: args.bin_dir.clone(), seed: args.seed };
     let (steps, json) = (scenario.clone(), args.json);
     let outcome = apart(move || async move {
         let tell = |step: usize, what: &_| {
@@ -96,7 +103,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 /// Ends what an interrupted or broken play left running.
 async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
     match kind {
-        StageKind::Memory => Ok(()),
+        StageKind::Memory | StageKind::Sim => Ok(()),
         StageKind::Processes => discard(&place.join("net")).await,
         StageKind::Docker => {
             let name = container_name().map_err(broken)?;

@@ -1,0 +1,256 @@
+//! The simulated stage: virtual time, one seed, and nodes that are values. Users run `proto`'s encoder, placement, guards, paths and
+//! state machines, and the bytes are real; the wire between users and nodes, and what nodes keep, is made up. Nodes do nothing unasked:
+//! no wardens, no handover, and readers put nothing back.
+
+mod failure;
+mod fetch;
+mod nodes;
+mod publish;
+mod records;
+mod wire;
+
+use std::path::Path;
+use std::time::Duration;
+
+use palimpsest_proto::content::{Capability, ConvergenceSecret};
+use palimpsest_proto::crypto;
+use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
+use palimpsest_proto::secret::Secret;
+use palimpsest_proto::select::{GuardList, NodeTable};
+use palimpsest_proto::time::Moment;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use self::failure::Failure;
+use self::nodes::{Node, Nodes};
+use self::wire::{Delay, Line};
+use super::stage::{StageError, Theatre, broken, chosen};
+use super::{Account, Disk, End, Lie, Place, Scenario, Step, Who};
+use crate::sample::SplitMix64;
+use crate::search::Canary;
+use crate::sim::client::{BEGIN, Session, Wire};
+use crate::sim::world::{announce, dice, key, network_of};
+use crate::sybils;
+
+/// Each node's quota, if the scenario has none.
+const QUOTA_BYTES: u64 = 1 << 30;
+/// Nodes that newcomers are told of: the first ones.
+const BOOTSTRAP_NODES: usize = 5;
+/// How long who was never there compares tables before anything else, at most.
+const CROSS_CHECK: Duration = Duration::from_millis(800);
+/// Bytes of all files of a scenario at most: what nodes keep of them is five times as much, in memory.
+const CONTENT_BYTES_MAX: u64 = 512 << 20;
+/// Numbers of made-up nodes, from which those who eclipse something choose their keys: behind all others.
+const SYBILS_FROM: u64 = 1 << 32;
+
+/// Whether the scenario's files are more than the nodes may keep in memory.
+pub(super) fn is_too_much(scenario: &Scenario) -> bool {
+    let bytes = scenario.steps.iter().map(|step| match *step {
+        Step::Publish { files, bytes, .. } | Step::Fill { files, bytes } => u64::from(files) * bytes,
+        _ => 0,
+    });
+    bytes.sum::<u64>() > CONTENT_BYTES_MAX
+}
+
+pub(super) struct Stage {
+    seed: u64,
+    now: Moment,
+    table: NodeTable,
+    nodes: Nodes,
+    /// Nodes that the scenario knows by their numbers.
+    honest: u32,
+    delay: Delay,
+    secret: ConvergenceSecret,
+    /// The publisher's guards.
+    guards: GuardList,
+    /// Publishes and fetches so far: each has chances of its own.
+    deeds: u64,
+}
+
+/// Who does something, where, and until when.
+struct User {
+    who: Who,
+    place: Place,
+    deadline: Duration,
+}
+
+impl Stage {
+    pub(super) fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
+        let seed = theatre.seed;
+        let secret = [b"publisher".as_slice(), &seed.to_le_bytes()].concat();
+        let mut stage = Self {
+            seed,
+            now: BEGIN,
+            table: NodeTable::new(),
+            nodes: Nodes::default(),
+            honest: scenario.nodes,
+            delay: Delay::new(scenario.links.latency),
+            secret: ConvergenceSecret::new(Secret::new(crypto::hash(&secret))),
+            guards: GuardList::new(),
+            deeds: 0,
+        };
+        let quota = scenario.quota_mib.or(scenario.disk_mib).map_or(QUOTA_BYTES, |mib| mib << 20);
+        for number in 0..scenario.nodes {
+            let mut node = Node::new(key(seed, number.into()), network_of(number.into()), quota);
+            let lies = scenario.adversary.iter().find(|one| one.nodes.contains(&number));
+            node.lie = lies.map(|one| one.lie);
+            let meddles = scenario.meddling.iter().find(|one| one.nodes.contains(&number));
+            node.meddle = meddles.map(|one| one.how);
+            stage.add(node)?;
+        }
+        Ok(stage)
+    }
+
+    /// A node joins, and everybody knows at once.
+    fn add(&mut self, node: Node) -> Result<(), StageError> {
+        let said = announce(&node.key, node.network, 0, 0).map_err(broken)?;
+        self.table.insert(said, self.now);
+        self.nodes.add(node);
+        Ok(())
+    }
+
+    /// The stage's clock.
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// Time passes, and nothing happens.
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        file: &Path,
+        place: Place,
+        deadline: Duration,
+    ) -> Result<(Option<String>, End), StageError> {
+        let content = std::fs::read(file).map_err(broken)?;
+        let secret = self.secret.duplicate();
+        let user = User { who: Who::Publisher, place, deadline };
+        let link = self.act(user, |session| publish::publish(session, &secret, &content));
+        self.tell_fill()?;
+        Ok(match link {
+            Ok(link) => (Some(link), End::Good),
+            Err(failure) => (None, End::from(&failure)),
+        })
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        link: &str,
+        file: &Path,
+        (who, place): (Who, Place),
+        deadline: Duration,
+    ) -> Result<End, StageError> {
+        let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
+        let fetched = self.act(User { who, place, deadline }, |session| fetch::fetch(session, &link));
+        Ok(match fetched {
+            Ok(content) if content == std::fs::read(file).map_err(broken)? => End::Good,
+            Ok(_) => End::WrongBytes,
+            Err(failure) => End::from(&failure),
+        })
+    }
+
+    /// Somebody enters the network and does something there; the stage's clock goes on until it is done.
+    fn act<T>(
+        &mut self,
+        User { who, place, deadline }: User,
+        does: impl FnOnce(&mut Session<'_, Line<'_>>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.deeds += 1;
+        let mut dice = dice(self.seed, "deeds", self.deeds);
+        let user = name(&mut dice);
+        let deadline = self.now + deadline;
+        // Whoever is somewhere is apart from others only as long as there is a cut.
+        let is_cut = self.nodes.iter().any(|node| node.cut_off);
+        let place = if is_cut { place } else { Place::Outside };
+        let mut line = Line { nodes: &mut self.nodes, delay: self.delay, user, place };
+        let mut fresh = GuardList::new();
+        let guards = if who == Who::Publisher { &mut self.guards } else { &mut fresh };
+        let mut from = self.now;
+        if guards.is_empty() {
+            if !line.nodes.iter().take(BOOTSTRAP_NODES).any(|node| line.admits(&node.key.id())) {
+                return Err(Failure::NobodyKnown);
+            }
+            from = from + CROSS_CHECK;
+        }
+        let mut session =
+            Session::open(&self.table, &mut dice, guards, &mut line, (from, deadline)).map_err(Failure::Sim)?;
+        let done = does(&mut session);
+        self.now = session.now();
+        done
+    }
+
+    /// Nodes whose fill has changed announce it.
+    fn tell_fill(&mut self) -> Result<(), StageError> {
+        for node in self.nodes.iter_mut() {
+            if let Some((fill, news)) = node.news() {
+                self.table.insert(announce(&node.key, node.network, fill, news).map_err(broken)?, self.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes whose ids lie next to the addresses of the root's record; here they have cost no work.
+    pub(super) fn eclipse(&mut self, link: &str, each: usize, drawn: usize, seed: u64) -> Result<(), StageError> {
+        let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
+        let places: Vec<Position> = match link {
+            Capability::Read { root, .. } => root.record_addresses().iter().map(RecordAddress::position).collect(),
+            _ => return Err(broken("the first file has no record")),
+        };
+        let draw = |number| (number, key(self.seed ^ seed, number).id().position());
+        let pool = (SYBILS_FROM..).take(drawn).map(draw).collect();
+        for number in sybils::nearest(&places, each, pool) {
+            let mut node = Node::new(key(self.seed ^ seed, number), network_of(number), QUOTA_BYTES);
+            node.lie = Some(Lie::Absent);
+            self.add(node)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn befall(&mut self, step: &Step) {
+        match *step {
+            Step::Kill { fraction, seed } => {
+                self.nodes.each(&chosen(self.honest, fraction, seed), |node| node.runs = false);
+            }
+            Step::KillFirst { nodes } => {
+                self.nodes.each(&(0..nodes).collect::<Vec<_>>(), |node| node.runs = false);
+            }
+            Step::Restart {} => self.nodes.iter_mut().for_each(|node| node.runs = true),
+            Step::Pause { fraction, seed } => {
+                self.nodes.each(&chosen(self.honest, fraction, seed), |node| node.hangs = true);
+            }
+            Step::Partition { fraction, seed } => {
+                self.nodes.each(&chosen(self.honest, fraction, seed), |node| node.cut_off = true);
+            }
+            Step::Heal {} => self.nodes.iter_mut().for_each(|node| (node.hangs, node.cut_off) = (false, false)),
+            Step::Rot { fraction, seed } => {
+                let mut dice = SplitMix64::new(seed);
+                self.nodes.iter_mut().for_each(|node| node.rot(fraction, &mut dice));
+            }
+            Step::Publish { .. }
+            | Step::Fill { .. }
+            | Step::Fetch { .. }
+            | Step::Upgrade { .. }
+            | Step::Wait { .. }
+            | Step::Eclipse { .. } => {}
+        }
+    }
+
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.nodes.iter().filter(|node| node.is_up()).map(Node::account).collect()
+    }
+
+    pub(super) fn disks(&self, canaries: &[Canary]) -> Vec<Disk> {
+        (0..).zip(self.nodes.iter()).map(|(number, node)| node.searched(number, canaries)).collect()
+    }
+}
+
+/// A fresh name, as each run of a client has one.
+fn name(dice: &mut StdRng) -> NodeId {
+    NodeId(dice.random())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+//! A client in virtual time: `proto`'s guards, paths, flights and outcomes, driven as `client::session` and `client::lane` drive them.
+//! What becomes of a request on its way, and what is answered, is for a [`Wire`] to say.
+
+use super::SimError;
+use super::world::WALL;
+use palimpsest_proto::flow::{FlightId, Flights};
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::select::{GuardList, NodeTable, Outcomes, PathRules, choose_path};
+use palimpsest_proto::time::Moment;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// When a story's clock begins: long after zero, so that what was long ago can be told.
+pub(crate) const BEGIN: Moment = Moment(Duration::from_secs(1_000_000));
+/// A round trip over six links.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(200);
+/// How far it strays to either side.
+pub(crate) const STRAYS: f64 = 0.2;
+/// What comes within so long is looked at together: a gather puts its plan in order anew after each bad answer, and that is what a
+/// simulation of a hostile network spends its time on.
+const TICK: Duration = Duration::from_millis(10);
+/// How long a guard is waited for that does not answer, before the next one is tried; as `client::session` has it.
+const GUARD_STAGGER: Duration = Duration::from_millis(700);
+/// The guard knows who asks: it is asked for nothing itself while there is another.
+const GUARD_AS_HOLDER: f64 = 0.001;
+/// Requests in a row of which it is said that nobody but the guard is to blame.
+const UNSENT_MAX: u32 = 1024;
+
+/// The relays of a path: what must differ between two requests for the same thing.
+pub(crate) type Way = (NodeId, NodeId);
+
+/// Whom a request and its answer cross.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    /// The first hop there, and the last one back.
+    pub(crate) guard: NodeId,
+    /// From the guard to the holder.
+    pub(crate) middle: NodeId,
+    /// Who is asked.
+    pub(crate) holder: NodeId,
+    /// From the holder to the guard.
+    pub(crate) back: NodeId,
+}
+
+/// What lies between a client and those whom it asks, and these.
+pub(crate) trait Wire {
+    /// What is asked.
+    type Ask;
+    /// What is answered.
+    type Answer;
+
+    /// Whether a client can connect to that node.
+    fn admits(&self, guard: &NodeId) -> bool;
+
+    /// A request leaves now: its answer, and after how long it comes; none if nothing ever comes.
+    fn carry(&mut self, dice: &mut StdRng, route: &Route, ask: Self::Ask) -> Option<(Duration, Self::Answer)>;
+}
+
+/// Why a request brought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing came in time.
+    TimedOut,
+    /// The guard has not let a single answer through: nobody behind it is to blame.
+    Unsent,
+}
+
+/// Why a client stopped before it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The deadline came first.
+    Late,
+    /// There is nobody to ask.
+    Sim(SimError),
+}
+
+impl From<SimError> for Stop {
+    fn from(error: SimError) -> Stop {
+        Stop::Sim(error)
+    }
+}
+
+/// What came of a request, with the tag that it was given.
+pub(crate) struct Done<T, A> {
+    pub(crate) tag: T,
+    pub(crate) result: Result<A, Lost>,
+}
+
+/// One run of a client: its guard, and what it learns.
+pub(crate) struct Session<'a, W> {
+    table: &'a NodeTable,
+    dice: &'a mut StdRng,
+    guards: &'a mut GuardList,
+    wire: &'a mut W,
+    guard: NodeId,
+    outcomes: Outcomes,
+    flights: Flights,
+    /// When the guard was chosen, or found to be alive.
+    mended: Moment,
+    unsent_left: u32,
+    now: Moment,
+    deadline: Moment,
+    asked: usize,
+}
+
+impl<'a, W: Wire> Session<'a, W> {
+    /// Enters the network at the moment `now`, by the first of the guards that answers; nothing is done after `deadline`.
+    pub(crate) fn open(
+        table: &'a NodeTable,
+        dice: &'a mut StdRng,
+        guards: &'a mut GuardList,
+        wire: &'a mut W,
+        (now, deadline): (Moment, Moment),
+    ) -> Result<Session<'a, W>, SimError> {
+        let mut entered = now;
+        let guard = find_guard(table, dice, guards, wire, &mut entered)?;
+        Ok(Session {
+            table,
+            dice,
+            guards,
+            wire,
+            guard,
+            outcomes: Outcomes::new(),
+            flights: Flights::new(),
+            mended: entered,
+            unsent_left: UNSENT_MAX,
+            now: entered,
+            deadline,
+            asked: 0,
+        })
+    }
+
+    /// The client's clock.
+    pub(crate) fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// How many requests left.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// What the client knows of the network.
+    pub(crate) fn table(&self) -> &'a NodeTable {
+        self.table
+    }
+
+    /// The client's chances.
+    pub(crate) fn dice(&mut self) -> &mut StdRng {
+        self.dice
+    }
+
+    /// The nodes without the guard, unless it is the only one: it is not to learn what is asked for.
+    pub(crate) fn without_guard(&self, mut nodes: Vec<NodeId>) -> Vec<NodeId> {
+        if nodes.iter().any(|id| *id != self.guard) {
+            nodes.retain(|id| *id != self.guard);
+        }
+        nodes
+    }
+
+    /// The chance that a node answers, as the state machines want it.
+    pub(crate) fn chance(&self, id: &NodeId) -> f64 {
+        let factor = if *id == self.guard { GUARD_AS_HOLDER } else { 1.0 };
+        self.outcomes.chance(self.table, id, self.now) * factor
+    }
+
+    /// The same for whom something is to be given: who said of late that it is full has none.
+    pub(crate) fn chance_of_room(&self, id: &NodeId) -> f64 {
+        if self.outcomes.is_full(id, self.now) { 0.0 } else { self.chance(id) }
+    }
+
+    /// The chance that a path holds.
+    pub(crate) fn path_chance(&self) -> f64 {
+        self.outcomes.path_chance()
+    }
+
+    /// The node answered with something else than what was asked for.
+    pub(crate) fn distrust(&mut self, id: NodeId) {
+        self.outcomes.garbage(id);
+    }
+
+    /// The node said that it is full.
+    pub(crate) fn note_full(&mut self, id: NodeId) {
+        self.outcomes.full(id, self.now);
+    }
+
+    /// Does nothing for a while.
+    pub(crate) fn pause(&mut self, time: Duration) -> Result<(), Stop> {
+        self.advance(self.now + time)
+    }
+
+    /// For requests that belong together.
+    pub(crate) fn lane<T: Clone>(&mut self) -> Lane<'_, 'a, W, T> {
+        Lane { session: self, sent: BTreeMap::new(), arrivals: BTreeMap::new() }
+    }
+
+    fn advance(&mut self, to: Moment) -> Result<(), Stop> {
+        self.now = to.min(self.deadline);
+        if to > self.deadline { Err(Stop::Late) } else { Ok(()) }
+    }
+
+    /// What the silence of a request says that is overdue now.
+    fn silence(&mut self) -> Lost {
+        let proven = self.outcomes.answered_at().is_some_and(|last| last >= self.mended);
+        if proven || self.unsent_left == 0 {
+            return Lost::TimedOut;
+        }
+        self.unsent_left -= 1;
+        Lost::Unsent
+    }
+
+    /// Makes sure that the guard still answers; takes another one if not, or if nothing ever came back by it. Whoever was
+    /// blamed meanwhile is forgiven.
+    fn mend_guard(&mut self) {
+        let deaf = self.outcomes.answered_at().is_none_or(|last| last < self.mended);
+        if deaf || !self.wire.admits(&self.guard) {
+            self.guards.failed(&self.guard, self.now);
+            // If nobody else answers, it goes on with the one that it has.
+            if let Ok(guard) = find_guard(self.table, self.dice, self.guards, self.wire, &mut self.now) {
+                self.guard = guard;
+            }
+        }
+        self.outcomes.forgive();
+        self.mended = self.now;
+    }
+}
+
+/// The first guard of the sample that answers.
+fn find_guard(
+    table: &NodeTable,
+    dice: &mut StdRng,
+    guards: &mut GuardList,
+    wire: &impl Wire,
+    now: &mut Moment,
+) -> Result<NodeId, SimError> {
+    guards.refill(dice, table, None, WALL);
+    let mut tried = Vec::new();
+    while let Some(guard) = guards.choose(table, *now, &tried) {
+        if wire.admits(&guard) {
+            guards.reached(&guard);
+            return Ok(guard);
+        }
+        guards.failed(&guard, *now);
+        tried.push(guard);
+        *now = *now + GUARD_STAGGER;
+    }
+    Err(SimError::TooSmall)
+}
+
+/// Requests that belong together, each with a tag. What is still on its way when it is dropped is no longer waited for.
+pub(crate) struct Lane<'s, 'a, W: Wire, T> {
+    pub(crate) session: &'s mut Session<'a, W>,
+    sent: BTreeMap<FlightId, T>,
+    arrivals: BTreeMap<(Moment, FlightId), W::Answer>,
+}
+
+impl<W: Wire, T> Drop for Lane<'_, '_, W, T> {
+    fn drop(&mut self) {
+        self.sent.keys().for_each(|flight| self.session.flights.forget(*flight));
+    }
+}
+
+impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
+    /// Whether one more request may leave.
+    pub(crate) fn has_room(&self) -> bool {
+        self.session.flights.can_depart()
+    }
+
+    /// Whether nothing is awaited: what is overdue may still come, and is not waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.session.flights.outstanding() == 0
+    }
+
+    /// Asks `holder` over relays that are not among `used`, and adds them there.
+    pub(crate) fn start(&mut self, tag: T, holder: NodeId, ask: W::Ask, used: &mut Vec<Way>) -> Result<(), SimError> {
+        let Session { table, dice, wire, guard, outcomes, flights, now, asked, .. } = &mut *self.session;
+        let rules = PathRules { own: None, guard: *guard, holder, used };
+        let path = choose_path(*dice, table, outcomes, &rules, *now).ok_or(SimError::TooSmall)?;
+        used.push((path.middle, path.back));
+        let flight = flights.depart(path.nodes(holder), *now);
+        *asked += 1;
+        let route = Route { guard: *guard, middle: path.middle, holder, back: path.back };
+        if let Some((after, answer)) = wire.carry(dice, &route, ask) {
+            self.arrivals.insert((*now + after, flight), answer);
+        }
+        self.sent.insert(flight, tag);
+        Ok(())
+    }
+
+    /// Waits until something happens, or until `wake`: what came, and what is overdue. An answer may come after its request
+    /// was reported as lost.
+    pub(crate) fn next(&mut self, wake: Option<Moment>) -> Result<Vec<Done<T, W::Answer>>, Stop> {
+        let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
+        let next = [arrival, self.session.flights.poll_timeout(), wake].into_iter().flatten().min();
+        // Nobody to wait for and no verdict: the machines exclude it. The deadline holds all the same.
+        let next = next.unwrap_or(self.session.deadline);
+        self.session.advance(self.session.now.max(next) + TICK)?;
+        let now = self.session.now;
+        let mut news = Vec::new();
+        while let Some(first) = self.arrivals.first_entry()
+            && first.key().0 <= now
+        {
+            let ((_, flight), answer) = first.remove_entry();
+            let landed = self.session.flights.landed(flight, &mut self.session.outcomes, now);
+            if let (Some(_), Some(tag)) = (landed, self.sent.get(&flight)) {
+                self.session.unsent_left = UNSENT_MAX;
+                news.push(Done { tag: tag.clone(), result: Ok(answer) });
+            }
+        }
+        for flight in self.session.flights.overdue(self.session.table, &mut self.session.outcomes, now) {
+            if let Some(tag) = self.sent.get(&flight) {
+                news.push(Done { tag: tag.clone(), result: Err(self.session.silence()) });
+            }
+        }
+        if self.session.outcomes.suspects_guard() {
+            self.session.mend_guard();
+        }
+        Ok(news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::world::{World, dice};
+
+    /// All answer at once but the dead; the deaf let everybody in, and pass nothing on.
+    struct Swallowing {
+        deaf: Vec<NodeId>,
+        dead: Vec<NodeId>,
+    }
+
+    impl Wire for Swallowing {
+        type Ask = ();
+        type Answer = ();
+
+        fn admits(&self, guard: &NodeId) -> bool {
+            !self.dead.contains(guard)
+        }
+
+        fn carry(&mut self, _: &mut StdRng, route: &Route, (): ()) -> Option<(Duration, ())> {
+            let Route { guard, middle, holder, back } = route;
+            let silent = |id: &&NodeId| self.deaf.contains(id) || self.dead.contains(id);
+            [guard, middle, holder, back].iter().all(|id| !silent(id)).then_some((ROUND_TRIP, ()))
+        }
+    }
+
+    /// Asks one after the other until one answers: how many were in vain, of which so many only the guard is to blame for.
+    fn ask_until_answered(world: &World, wire: &mut Swallowing, guards: &mut GuardList) -> (usize, usize, Duration) {
+        let mut dice = dice(1, "guards", 0);
+        let limits = (BEGIN, BEGIN + Duration::from_secs(120));
+        let mut session = Session::open(&world.table, &mut dice, guards, wire, limits).unwrap();
+        let (mut lost, mut unsent) = (0, 0);
+        let mut lane = session.lane();
+        for holder in world.ids.iter().cycle() {
+            lane.start((), *holder, (), &mut Vec::new()).unwrap();
+            for done in lane.next(None).unwrap() {
+                match done.result {
+                    Ok(()) => return (lost, unsent, lane.session.now().since(BEGIN)),
+                    Err(why) => {
+                        lost += 1;
+                        unsent += usize::from(why == Lost::Unsent);
+                    }
+                }
+            }
+        }
+        (lost, unsent, Duration::MAX)
+    }
+
+    #[test]
+    fn a_guard_that_is_dead_is_passed_over_and_one_that_is_deaf_is_left() {
+        let world = World::new(3, 30).unwrap();
+        let first = |guards: &mut GuardList| {
+            guards.refill(&mut dice(1, "sample", 0), &world.table, None, WALL);
+            guards.choose(&world.table, BEGIN, &[]).unwrap()
+        };
+        let mut guards = GuardList::new();
+        let mut all_well = Swallowing { deaf: Vec::new(), dead: Vec::new() };
+        first(&mut guards);
+        assert_eq!(ask_until_answered(&world, &mut all_well, &mut guards).0, 0);
+
+        let mut guards = GuardList::new();
+        let mut dead = Swallowing { deaf: Vec::new(), dead: vec![first(&mut guards)] };
+        let (_, _, took) = ask_until_answered(&world, &mut dead, &mut guards);
+        assert!(took >= GUARD_STAGGER && took < 10 * GUARD_STAGGER, "{took:?}");
+
+        let mut guards = GuardList::new();
+        let mut deaf = Swallowing { deaf: vec![first(&mut guards)], dead: Vec::new() };
+        let (lost, unsent, took) = ask_until_answered(&world, &mut deaf, &mut guards);
+        assert!(lost > 0 && lost == unsent && took < Duration::from_secs(60), "{lost} {unsent} {took:?}");
+    }
+
+    #[test]
+    fn nothing_is_done_after_the_deadline() {
+        let world = World::new(3, 30).unwrap();
+        let mut wire = Swallowing { deaf: world.ids.clone(), dead: Vec::new() };
+        let (mut dice, mut guards) = (dice(1, "late", 0), GuardList::new());
+        let deadline = BEGIN + Duration::from_secs(5);
+        let mut session = Session::open(&world.table, &mut dice, &mut guards, &mut wire, (BEGIN, deadline)).unwrap();
+        let mut lane = session.lane::<()>();
+        let stopped = loop {
+            lane.start((), world.ids[0], (), &mut Vec::new()).unwrap();
+            if let Err(stop) = lane.next(None) {
+                break stop;
+            }
+        };
+        assert_eq!((stopped, lane.session.now()), (Stop::Late, deadline));
+    }
+}
