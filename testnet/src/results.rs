@@ -12,6 +12,7 @@ mod pictures;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use palimpsest_client::coding::Survive;
 use palimpsest_proto::record::RecordError;
@@ -33,6 +34,7 @@ const COALITIONS: [f64; 5] = [0.01, 0.05, 0.1, 0.2, 0.4];
 const CROWD_COALITIONS: [f64; 3] = [0.1, 0.2, 0.4];
 /// Bytes of a file among real nodes: a root and two stripes.
 const CROWD_BYTES: usize = 5 << 20;
+const CROWD_SPREAD: Duration = Duration::from_secs(30);
 const CROWD_READERS: usize = 2;
 
 /// How much to measure.
@@ -122,7 +124,8 @@ pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)
     note("nodes that look on");
     let (nodes, files) = if is_quick { (20, 2) } else { (30, 5) };
     let (bytes, readers, coalition) = (CROWD_BYTES, CROWD_READERS, CROWD_COALITIONS.to_vec());
-    let crowd = crowd::measure(&CrowdOptions { nodes, files, bytes, readers, coalition, seed }).await?;
+    let crowd =
+        crowd::measure(&CrowdOptions { nodes, files, bytes, readers, spread: CROWD_SPREAD, coalition, seed }).await?;
     let verdicts = anonymity.verdicts().into_iter().chain(crowd.verdicts()).collect();
     let version = env!("CARGO_PKG_VERSION");
     Ok(Results { version, seed, survival, simulation, hops, anonymity, crowd, verdicts, figures })

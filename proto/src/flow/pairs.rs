@@ -9,6 +9,10 @@ use std::time::Duration;
 
 /// A pair that stayed silent so often, by different paths, is not asked again.
 const PAIR_TIMEOUTS_MAX: u8 = 4;
+/// So often a request may be lost on its way, at no cost to the pair; what is lost after that counts as silence. A guard that passes
+/// nothing on is found out after some dozens of losses, over all pairs. Where only dead nodes are left to ask, their silence looks like
+/// that too, and would be asked for ever.
+const PAIR_UNSENT_FREE: u8 = 2;
 /// A node that stayed silent so often in a row, over all items, is not asked for further items.
 const NODE_TIMEOUTS_MAX: u32 = 8;
 /// A node that is busy is asked again after at least and at most this long, whatever it says; after twice as long each
@@ -37,6 +41,7 @@ pub(super) struct Pair {
     pub(super) attempts: u8,
     pub(super) timeouts: u8,
     pub(super) busies: u8,
+    unsent: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +67,7 @@ struct Item {
 
 impl Pair {
     fn new(node: NodeId) -> Pair {
-        Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0 }
+        Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0, unsent: 0 }
     }
 }
 
@@ -161,12 +166,14 @@ impl Pairs {
         }
     }
 
-    /// The request never got to the node: as if it had not been asked.
+    /// The request never got to the node: as if it had not been asked, some times.
     pub(super) fn unsent(&mut self, item: usize, node: &NodeId) {
-        if let Some(pair) = self.pair_mut(item, node)
-            && pair.state == State::Pending
-        {
+        let Some(pair) = self.pair_mut(item, node).filter(|pair| pair.state == State::Pending) else { return };
+        if pair.unsent < PAIR_UNSENT_FREE {
+            pair.unsent += 1;
             pair.state = State::Open;
+        } else {
+            self.timed_out(item, node);
         }
     }
 

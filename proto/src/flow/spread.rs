@@ -116,6 +116,22 @@ impl RecordSpread {
 mod tests {
     use super::*;
 
+    /// Where only dead ones are left, the guard looks as if it passed nothing on, and nothing is held against them.
+    #[test]
+    fn the_dead_are_given_up_though_their_silence_is_blamed_on_the_guard() {
+        let nodes: Vec<NodeId> = (0..20).map(|number| NodeId([number; 32])).collect();
+        let now = Moment(Duration::ZERO);
+        let mut spread = RecordSpread::new(vec![nodes; 3], 20);
+        let mut sent = 0;
+        while !spread.is_done() {
+            let send = spread.poll(now, |_| 0.5).unwrap();
+            sent += 1;
+            spread.handle(now, send.address, &send.node, SpreadOutcome::Unsent);
+            assert!(sent <= 60 * 5, "asked for ever");
+        }
+        assert!(sent >= 60 * 3, "given up after {sent}");
+    }
+
     #[test]
     fn seeds_go_to_the_nearest_that_likely_live_however_well_others_are_known() {
         let nodes: Vec<NodeId> = (0..20).map(|number| NodeId([number; 32])).collect();
