@@ -75,11 +75,11 @@ pub enum Error {
         wanted: u64,
     },
     /// Fewer nodes than it takes keep the record by which the file's beginning is found.
-    #[error("only {placed} of {wanted} nodes that are needed keep the record of the file's beginning")]
+    #[error("only {placed} of {wanted} copies that are needed of the record of the file's beginning found a node")]
     RootShort {
-        /// Nodes that acknowledged it, near the address that is worst off.
+        /// Copies that were acknowledged, in all or under the address that is worst off.
         placed: u64,
-        /// Nodes that are needed there.
+        /// Copies that are needed.
         wanted: u64,
     },
     /// Some stripes found no node that would keep their descriptors, and so have nobody to repair them.
@@ -312,7 +312,7 @@ mod tests {
             (Error::PlacementShort { placed: 90, wanted: 113 }, "only 90 of 113 shards could be placed"),
             (
                 Error::RootShort { placed: 7, wanted: 8 },
-                "only 7 of 8 nodes that are needed keep the record of the file's beginning",
+                "only 7 of 8 copies that are needed of the record of the file's beginning found a node",
             ),
             (
                 Error::Deadline { after: Duration::from_secs(30), doing: "fetching shards" },

@@ -21,7 +21,7 @@ use crate::session::Session;
 use palimpsest_proto::coding::{Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{Capability, ConvergenceSecret, EncoderStats, Finished};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict};
+use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict, root_shortfall};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_BYTES_MAX};
@@ -49,8 +49,6 @@ const SEEDING_MAX: usize = 8;
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 /// Shards fetched back as a proof: enough that holders who drop one in ten show with 95 %.
 const SAMPLE: usize = 32;
-/// Copies of the root record that must be acknowledged, under each address, unless there are fewer nodes than twice as many.
-const RECORD_COPIES_MIN: usize = 8;
 /// Rounds for the root record, and the pause after the first of them; later ones are longer.
 const RECORD_TRIES: u32 = 4;
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
@@ -485,9 +483,7 @@ impl Publish<'_> {
         let mut tries = 1;
         loop {
             let spread = records::spread(self.session, descriptor, self.lease_until, CANDIDATES).await;
-            let wanted = |near: usize| near.div_ceil(2).min(RECORD_COPIES_MIN);
-            let mut copies = spread.stored.into_iter().zip(spread.near.map(wanted));
-            let Some((stored, wanted)) = copies.find(|(stored, wanted)| stored < wanted) else { return Ok(()) };
+            let Some((stored, wanted)) = root_shortfall(&spread.stored, &spread.near) else { return Ok(()) };
             if tries == RECORD_TRIES {
                 return Err(Error::RootShort { placed: stored as u64, wanted: wanted as u64 });
             }

@@ -39,7 +39,7 @@ pub use handover::Giver;
 pub use hunt::{HuntAsk, HuntOutcome, HuntVerdict, RecordHunt};
 pub use repair::{Audited, Duty, Repair, RepairPolicy, RepairStep};
 pub use scatter::{Scatter, ScatterOutcome, ScatterVerdict, Send};
-pub use spread::{RecordSpread, SpreadOutcome, SpreadSend};
+pub use spread::{RecordSpread, SpreadOutcome, SpreadSend, root_shortfall};
 pub use window::Window;
 
 #[cfg(test)]

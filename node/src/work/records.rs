@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! a record came (store) ─► news ─► soon: the nearest nodes look at once ─┐
+//! nodes came since the last look ─► the nearest of those that were there ┤
 //! all records, in rounds ─► whoever is on duty for the address ──────────┼─► who of the others lacks it? ─► put
 //! an address that is no longer near ─────────────────────────────────────┘    and then it is released here
 //! ```
@@ -31,6 +32,9 @@ const SOON_MAX: usize = 4_096;
 /// one publish share packets.
 const PROMPT_RANKS: usize = 3;
 const GLANCED: usize = 2;
+/// Nodes nearest to an address, of those that were there before, that give newcomers what they lack. One would do, if it had the
+/// record and lived.
+const GIVING_RANKS: usize = 3;
 /// Others that must be seen to have a record before it is released here, where there are as many.
 const LEAVING_COPIES: usize = 3;
 /// How long it waits for a network.
@@ -43,6 +47,8 @@ enum Look {
     Send,
     /// At a few of them.
     Glance,
+    /// At those that came of late, if this is one of the nearest of the others.
+    Newcomers,
     /// At all of them, if it is this node's turn.
     OnDuty,
 }
@@ -58,6 +64,12 @@ pub struct RecordKeeper {
     /// When each is to be looked at, and this node's rank.
     soon: BTreeMap<RecordAddress, (Instant, usize)>,
     begun: Instant,
+    /// The holders there were when it was last looked who came; `None` before there is a network.
+    known: Option<BTreeSet<NodeId>>,
+    /// Those that came since, while it is looked what they lack, and how far that is.
+    newcomers: BTreeSet<NodeId>,
+    given_to: Option<RecordAddress>,
+    next_look: Instant,
     cursor: Option<RecordAddress>,
     next_round: Instant,
     seen: u64,
@@ -71,6 +83,7 @@ impl RecordKeeper {
     /// A keeper that hears of new records by `news`.
     pub fn new(upkeep: Upkeep, news: mpsc::Receiver<RecordAddress>) -> RecordKeeper {
         let next_round = Instant::now() + upkeep.config.records_every;
+        let next_look = Instant::now() + upkeep.config.handover_every;
         RecordKeeper {
             drain_begun: upkeep.draining.begun(),
             drains: false,
@@ -79,6 +92,10 @@ impl RecordKeeper {
             news,
             soon: BTreeMap::new(),
             begun: Instant::now(),
+            known: None,
+            newcomers: BTreeSet::new(),
+            given_to: None,
+            next_look,
             cursor: None,
             next_round,
             seen: 0,
@@ -92,6 +109,9 @@ impl RecordKeeper {
     async fn advance(&mut self) -> Result<Step, WorkError> {
         if !self.upkeep.steward.is_ready().await {
             return Ok(Step::Idle(NOT_READY));
+        }
+        if self.known.is_none() {
+            self.known = Some(self.upkeep.steward.holders());
         }
         while let Ok(address) = self.news.try_recv() {
             self.note(address);
@@ -111,7 +131,14 @@ impl RecordKeeper {
         if self.cursor.is_some() || self.next_round <= now {
             return self.round().await;
         }
-        let next = self.soon.values().map(|(at, _)| *at).chain([self.next_round]).min().unwrap_or(self.next_round);
+        if self.newcomers.is_empty() && self.next_look <= now {
+            self.look_who_came(now);
+        }
+        if !self.newcomers.is_empty() {
+            return self.give_newcomers().await;
+        }
+        let times = self.soon.values().map(|(at, _)| *at).chain([self.next_round, self.next_look]);
+        let next = times.min().unwrap_or(self.next_round);
         Ok(Step::Idle(next - now))
     }
 
@@ -137,6 +164,28 @@ impl RecordKeeper {
                 .collect::<Result<Vec<_>, _>>()
         });
         Ok(leases.await?.map_err(WorkError::Store)?.into_iter().flatten().collect())
+    }
+
+    fn look_who_came(&mut self, now: Instant) {
+        let holders = self.upkeep.steward.holders();
+        let known = self.known.replace(holders.clone()).unwrap_or_default();
+        self.newcomers = holders.difference(&known).copied().collect();
+        self.given_to = None;
+        self.next_look = now + self.upkeep.config.handover_every;
+    }
+
+    /// Gives nodes that came what they should have of some of the records. Rounds are for what is missed so: where nodes come
+    /// and go, all that had a record may be gone before the next one.
+    async fn give_newcomers(&mut self) -> Result<Step, WorkError> {
+        let (store, after) = (self.upkeep.store.clone(), self.given_to);
+        let listed = blocking(move || store.records_after(after, STEP_RECORDS)).await??;
+        self.given_to = listed.last().map(|(address, _)| *address);
+        let ended = listed.len() < STEP_RECORDS;
+        self.tend(listed, Look::Newcomers).await?;
+        if ended {
+            self.newcomers.clear();
+        }
+        Ok(Step::Busy)
     }
 
     async fn round(&mut self) -> Result<Step, WorkError> {
@@ -172,8 +221,15 @@ impl RecordKeeper {
         let mut wanted: BTreeMap<Timestamp, Vec<(NodeId, RecordAddress)>> = BTreeMap::new();
         let mut leaving: BTreeMap<RecordAddress, usize> = BTreeMap::new();
         for (address, lease) in records.into_iter().filter(|(_, lease)| *lease > now) {
-            let (near, rank) = self.upkeep.steward.neighbours(&address.position());
-            if rank.is_none() || self.drains {
+            let (mut near, rank) = self.upkeep.steward.neighbours(&address.position());
+            if look == Look::Newcomers {
+                let is_new = |node: &NodeId| self.newcomers.contains(node);
+                let nearer = rank.map(|rank| near.iter().take(rank).filter(|node| !is_new(node)).count());
+                if nearer.is_none_or(|nearer| nearer >= GIVING_RANKS) {
+                    continue;
+                }
+                near.retain(is_new);
+            } else if rank.is_none() || self.drains {
                 // A few others are enough: they see to the rest.
                 leaving.insert(address, near.len().clamp(1, LEAVING_COPIES));
             } else if look == Look::OnDuty {
@@ -190,7 +246,7 @@ impl RecordKeeper {
             }
             let (there, lacking) = match look {
                 Look::Send => (Vec::new(), wanted),
-                Look::Glance | Look::OnDuty => {
+                Look::Glance | Look::Newcomers | Look::OnDuty => {
                     let seen = self.upkeep.steward.probe_records(lease, &wanted).await;
                     (seen.there, seen.lacking)
                 }

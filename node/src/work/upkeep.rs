@@ -22,7 +22,7 @@ pub struct UpkeepConfig {
     /// How often records that came of late are spread to the others that are near: so seldom that those of one publish share
     /// packets, and that the publish is over; so often that the few nodes that were given one live.
     pub spread_every: Duration,
-    /// How often it is looked whether shards belong elsewhere.
+    /// How often it is looked who came, and whether shards and records belong with them.
     pub handover_every: Duration,
     /// When a stripe is repaired.
     pub repair: RepairPolicy,

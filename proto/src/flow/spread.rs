@@ -11,6 +11,12 @@ const TIMEOUTS_MAX: u8 = 3;
 /// look at once whether a record that came is with all the others, and seeds elsewhere would wait for a round.
 const LIKELY: f64 = 0.5;
 
+/// Copies of a root's record that must be acknowledged in all, unless there are fewer candidates than twice as many: when half of
+/// the nodes die, one in a million such records loses all of its copies, as often as a stripe may be lost.
+const ROOT_COPIES_MIN: usize = 20;
+/// Of these, copies under each address, unless there are fewer candidates there than twice as many.
+const ROOT_COPIES_EACH_MIN: usize = 4;
+
 /// A record to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpreadSend {
@@ -112,9 +118,31 @@ impl RecordSpread {
     }
 }
 
+/// What is wanting if too few nodes keep a root's record: how many copies there are, and how many there must be. `stored` of the
+/// `near` candidates of each address took it.
+pub fn root_shortfall(stored: &[usize], near: &[usize]) -> Option<(usize, usize)> {
+    let wanted = |near: usize, least: usize| near.div_ceil(2).min(least);
+    let all = (stored.iter().sum(), wanted(near.iter().sum(), ROOT_COPIES_MIN));
+    let each = stored.iter().zip(near).map(|(&stored, &near)| (stored, wanted(near, ROOT_COPIES_EACH_MIN)));
+    std::iter::once(all).chain(each).find(|(stored, wanted)| stored < wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_has_enough_copies_in_all_and_some_under_each_address() {
+        assert_eq!(root_shortfall(&[10, 6, 4], &[20; 3]), None);
+        assert_eq!(root_shortfall(&[7, 6, 6], &[20; 3]), Some((19, 20)));
+        assert_eq!(root_shortfall(&[20, 20, 3], &[20; 3]), Some((3, 4)));
+        // Of five nodes one is the guard.
+        assert_eq!(root_shortfall(&[2, 2, 2], &[4; 3]), None);
+        assert_eq!(root_shortfall(&[4, 1, 1], &[4; 3]), Some((1, 2)));
+        assert_eq!(root_shortfall(&[0, 0, 0], &[0; 3]), None);
+        // What the numbers are for: all of them die.
+        assert!(0.5_f64.powi(ROOT_COPIES_MIN as i32) <= crate::coding::LOSS_MAX);
+    }
 
     /// Where only dead ones are left, the guard looks as if it passed nothing on, and nothing is held against them.
     #[test]

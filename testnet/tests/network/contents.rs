@@ -4,6 +4,7 @@
 use palimpsest_node::Node;
 use palimpsest_proto::coding::check_record;
 use palimpsest_proto::ids::{Locator, RecordAddress, RootAddress};
+use palimpsest_proto::params::CANDIDATES;
 use palimpsest_testnet::memory::Network;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -66,6 +67,16 @@ pub(crate) fn addresses(network: &Network) -> BTreeSet<RecordAddress> {
 pub(crate) fn records(network: &Network, of: &[Stripe]) -> usize {
     let wanted: BTreeSet<RecordAddress> = of.iter().flat_map(|stripe| stripe.addresses.iter().copied()).collect();
     network.running().map(|node| kept(node).intersection(&wanted).count()).sum()
+}
+
+/// The nodes that should have a record, nearest first, and whether they have it.
+pub(crate) fn keepers(network: &Network, address: RecordAddress) -> Vec<(usize, bool)> {
+    let place = address.position();
+    let nodes = network.numbers().filter_map(|index| Some((index, network.node(index)?)));
+    let mut near: Vec<_> = nodes.map(|(index, node)| (node.id().position().distance(&place), index, node)).collect();
+    near.sort_by_key(|(distance, ..)| *distance);
+    near.truncate(CANDIDATES);
+    near.into_iter().map(|(_, index, node)| (index, kept(node).contains(&address))).collect()
 }
 
 /// The stripes of which anybody has the record.

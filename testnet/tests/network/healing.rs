@@ -1,7 +1,7 @@
 //! A network that heals itself: by wardens, by readers, by whoever keeps a link; and nodes that come and go.
 
 use super::common::{DEADLINE, content, fetch, newcomer, publish, stand};
-use super::contents::{Stripe, addresses, doomed, held, leased, records, spare, stripes};
+use super::contents::{Stripe, addresses, doomed, held, keepers, leased, records, spare, stripes};
 use bytes::{Bytes, BytesMut};
 use palimpsest_client::{Capability, Client, KeepOptions, Kept, Kind, Progress, PublishOptions, Status};
 use palimpsest_node::Node;
@@ -78,6 +78,38 @@ async fn with_half_of_the_nodes_dead_wardens_put_everything_back() {
     let doomed = doomed(&network, 12, &stripes);
     network.kill_all(&doomed).await;
     until("whole again", &network, || all.intersection(&held(&network)).count() * 100 >= all.len() * 95).await;
+    let reader = newcomer(&network, "reader").await;
+    assert!(fetch(&reader, &link).await.unwrap().0 == file);
+    network.shutdown().await;
+}
+
+/// Rounds in which records are looked through are hours apart. All keepers of a record may be gone before the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_follow_the_nodes_that_come_without_waiting_for_a_round() {
+    let upkeep = UpkeepConfig { records_every: Duration::from_secs(86_400), ..hasty() };
+    let mut network = network(12, Some(upkeep)).await;
+    let publisher = network.client("publisher").await.unwrap();
+    let file = content(66, 100_000);
+    let link = publish(&publisher, &file).await.unwrap().link;
+    publisher.close().await.unwrap();
+    let stripes = stripes(&network).await;
+    until("all wardens have their records", &network, || records(&network, &stripes) >= 3 * 12).await;
+    // As many come as there are; then all those go that had anything in the beginning.
+    for _ in 0..12 {
+        network.add().await.unwrap();
+    }
+    network.meet().await.unwrap();
+    let (old, new): (Vec<usize>, Vec<usize>) = ((0..12).collect(), (12..24).collect());
+    let missing = || {
+        let wanted = stripes.iter().flat_map(|stripe| &stripe.addresses);
+        wanted
+            .map(|address| keepers(&network, *address).into_iter().filter(|(index, has)| *index >= 12 && !has).count())
+            .sum::<usize>()
+    };
+    until("newcomers have their records", &network, || missing() == 0).await;
+    let shards = || new.iter().map(|&index| leased(network.node(index).unwrap()).len()).sum::<usize>();
+    until("newcomers have shards", &network, || shards() >= 8).await;
+    network.kill_all(&old).await;
     let reader = newcomer(&network, "reader").await;
     assert!(fetch(&reader, &link).await.unwrap().0 == file);
     network.shutdown().await;

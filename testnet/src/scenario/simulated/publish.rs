@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use palimpsest_proto::coding::{Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{ConvergenceSecret, Encoder, Finished};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict};
+use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict, root_shortfall};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::{CANDIDATES, CHUNK_BYTES_AVG, LEASE_SECONDS_DEFAULT};
@@ -29,9 +29,7 @@ const SEED_COPIES: usize = 2;
 /// Shards fetched back as a proof, and tries for one of them.
 const SAMPLE: usize = 32;
 const TRIES: usize = 4;
-/// Copies of the root's record that must be acknowledged under each address, unless there are fewer nodes than twice as many;
-/// the rounds for them, and the pause after the first of these.
-const RECORD_COPIES_MIN: usize = 8;
+/// Rounds for the root's record, and the pause after the first of them.
 const RECORD_TRIES: u32 = 4;
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
 
@@ -182,9 +180,8 @@ fn spread_root(session: &mut Session<'_, Line<'_>>, descriptor: &Descriptor) -> 
     let mut tries = 1;
     loop {
         let spread = spread(session, std::slice::from_ref(descriptor), lease_until(), CANDIDATES)?;
-        let wanted = |near: usize| near.div_ceil(2).min(RECORD_COPIES_MIN);
-        let mut copies = spread.iter().flat_map(|spread| spread.stored.into_iter().zip(spread.near.map(wanted)));
-        let Some((stored, wanted)) = copies.find(|(stored, wanted)| stored < wanted) else { return Ok(()) };
+        let short = spread.iter().find_map(|spread| root_shortfall(&spread.stored, &spread.near));
+        let Some((stored, wanted)) = short else { return Ok(()) };
         if tries == RECORD_TRIES {
             return Err(Failure::RootShort { stored, wanted });
         }
