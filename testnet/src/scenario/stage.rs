@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Account, Disk, End, Place, Scenario, Step, Watched, Who, containers, in_memory, processes};
+use super::{
+    Account, Disk, Eclipsed, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
+};
 use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
 use crate::sample;
 use crate::search::{Canary, search_folder};
@@ -129,12 +131,13 @@ impl Stage {
     pub(super) async fn eclipse(
         &mut self,
         link: &str,
+        of: Eclipsed,
         nodes: usize,
         drawn: usize,
         seed: u64,
     ) -> Result<(), StageError> {
         match self {
-            Self::Memory(stage) => stage.eclipse(link, nodes, drawn, seed).await,
+            Self::Memory(stage) => stage.eclipse(link, of, nodes, drawn, seed).await,
             Self::Processes(_) | Self::Docker(_) => Ok(()),
         }
     }
@@ -151,6 +154,22 @@ impl Stage {
     pub(super) fn watched(&self) -> Option<Watched> {
         match self {
             Self::Memory(stage) => Some(stage.watched()),
+            Self::Processes(_) | Self::Docker(_) => None,
+        }
+    }
+
+    /// What is in node tables, where nodes lie about them.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        match self {
+            Self::Memory(stage) => stage.tables(),
+            Self::Processes(_) | Self::Docker(_) => None,
+        }
+    }
+
+    /// Streams of slow peers that nodes have ended, where there are such peers.
+    pub(super) fn ended_slow(&self) -> Option<usize> {
+        match self {
+            Self::Memory(stage) => stage.ended_slow(),
             Self::Processes(_) | Self::Docker(_) => None,
         }
     }
@@ -185,6 +204,12 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
     }
     if kind != StageKind::Memory && !scenario.meddling.is_empty() {
         return Some("relays meddle only among nodes in one process");
+    }
+    if kind != StageKind::Memory && scenario.table_liars.is_some() {
+        return Some("only nodes in one process lie about the table");
+    }
+    if kind != StageKind::Memory && scenario.slow_peers > 0 {
+        return Some("slow peers are only in one process with the nodes");
     }
     if kind != StageKind::Memory && scenario.coalition.is_some() {
         return Some("only nodes in one process can be looked over their shoulders");
@@ -300,6 +325,9 @@ mod tests {
         assert_eq!(where_to("lying-holders"), ["memory"]);
         assert_eq!(where_to("hostile-relays"), ["memory"]);
         assert_eq!(where_to("colluding-relays"), ["memory"]);
+        assert_eq!(where_to("eclipse-stripe"), ["memory"]);
+        assert_eq!(where_to("slow-loris"), ["memory"]);
+        assert_eq!(where_to("table-liars"), ["memory"]);
         assert_eq!(where_to("rot"), ["memory", "processes"]);
     }
 
