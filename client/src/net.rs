@@ -19,6 +19,7 @@ mod counters;
 mod directory;
 mod endpoint;
 mod gossip;
+mod hostile;
 mod join;
 mod kademlia;
 mod links;
@@ -33,6 +34,7 @@ mod transport;
 mod tests;
 
 pub use counters::{Counter, Counters};
+pub use hostile::{RawStream, TableLiar, Told, take_and_say_nothing};
 pub use libp2p::Multiaddr;
 pub use links::{LINK_FORWARD_PACKETS_MAX, LINK_QUEUE_PACKETS_MAX, QUEUED_PACKETS_MAX};
 pub use room::{NoPlace, Place, Room};
@@ -105,20 +107,24 @@ pub struct NetConfig {
     pub wall: clock::Wall,
     /// The versions of our protocols that it speaks.
     pub versions: Versions,
+    /// Makes up what it tells in exchanges of tables, in tests.
+    pub table_liar: Option<TableLiar>,
 }
 
 impl NetConfig {
     /// A node that serves, listening on `listen`.
     pub fn server(seed: Secret, transport: Transport, listen: Vec<Multiaddr>, bootstrap: Vec<Multiaddr>) -> NetConfig {
         let (connections_max, wall, versions) = (SERVER_CONNECTIONS_MAX, clock::Wall::default(), Versions::default());
-        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max, wall, versions }
+        let table_liar = None;
+        NetConfig { seed, listen, transport, server: true, bootstrap, connections_max, wall, versions, table_liar }
     }
 
     /// A client, which listens nowhere.
     pub fn client(seed: Secret, transport: Transport) -> NetConfig {
         let (listen, bootstrap) = (Vec::new(), Vec::new());
         let (connections_max, wall, versions) = (CLIENT_CONNECTIONS_MAX, clock::Wall::default(), Versions::default());
-        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max, wall, versions }
+        let table_liar = None;
+        NetConfig { seed, listen, transport, server: false, bootstrap, connections_max, wall, versions, table_liar }
     }
 }
 
@@ -200,6 +206,8 @@ struct Shared {
     changed: Notify,
     /// Exchanges that peers may have under way with us.
     exchanges: endpoint::Exchanges,
+    /// Speaks in the place of the table, in tests.
+    table_liar: Option<TableLiar>,
     /// Ends what works.
     cancel: CancellationToken,
     /// Ends the endpoint.
@@ -283,6 +291,7 @@ impl Net {
             commands,
             changed: Notify::new(),
             exchanges: endpoint::Exchanges::new(),
+            table_liar: config.table_liar,
             cancel: CancellationToken::new(),
             halt: CancellationToken::new(),
             tasks: TaskTracker::new(),

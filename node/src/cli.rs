@@ -237,6 +237,7 @@ async fn run(args: Run) -> Result<(), String> {
         embedded: false,
         service: None,
         meddler: None,
+        table_liar: None,
         versions: if args.next_version { Versions::TodayAndNext } else { Versions::Today },
         onlooker: None,
     };

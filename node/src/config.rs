@@ -4,7 +4,7 @@ pub use crate::hostile::{Meddler, Onlooker, Stand};
 use crate::work::UpkeepConfig;
 use libp2p::Multiaddr;
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::{Transport, Versions};
+use palimpsest_client::net::{TableLiar, Transport, Versions};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::fs::File;
@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub service: Option<Stand>,
     /// Meddles with what the node passes on for others, in tests.
     pub meddler: Option<Meddler>,
+    /// Makes up what the node tells in exchanges of tables, in tests.
+    pub table_liar: Option<TableLiar>,
     /// Is told of all that the node handles, in tests.
     pub onlooker: Option<Onlooker>,
 }

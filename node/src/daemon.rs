@@ -33,10 +33,11 @@ use palimpsest_client::{Steward, StewardOptions};
 use palimpsest_proto::crypto::NodeKey;
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Ring;
+use palimpsest_proto::select::NodeTable;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -167,7 +168,7 @@ impl Node {
         let bootstrap: Vec<_> = config.bootstrap.iter().filter_map(|text| text.parse().ok()).collect();
         let net = files::start_net(&config, &dir, |listen| {
             let of = NetConfig::server(seed.duplicate(), config.transport, listen, bootstrap.clone());
-            let net_config = NetConfig { wall, versions: config.versions, ..of };
+            let net_config = NetConfig { wall, versions: config.versions, table_liar: config.table_liar.clone(), ..of };
             Net::start(net_config, table.clone(), relay.clone())
         })
         .await
@@ -267,6 +268,11 @@ impl Node {
     /// Hands all that it keeps over to others; [`Node::status`] says when that is done.
     pub fn drain(&self) {
         self.shared.draining.start();
+    }
+
+    /// Looks into its table, for tests.
+    pub fn with_table<T>(&self, look: impl FnOnce(&NodeTable) -> T) -> T {
+        look(&self.shared.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Its store.

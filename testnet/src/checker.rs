@@ -4,6 +4,7 @@ mod blindness;
 mod bounds;
 mod liveness;
 mod survival;
+mod tables;
 mod unlinkability;
 
 use crate::scenario::{Promises, Story};
@@ -29,6 +30,7 @@ pub fn judge(promises: &Promises, story: &Story) -> Vec<Verdict> {
     verdicts.push(bounds::judge(story));
     verdicts.push(blindness::judge(story));
     verdicts.push(unlinkability::judge(story));
+    verdicts.extend(tables::judge(story));
     verdicts
 }
 

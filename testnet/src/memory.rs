@@ -2,11 +2,12 @@
 //! cover process death (`process`), TCP, or QUIC.
 
 use palimpsest_client::clock::Wall;
-use palimpsest_client::net::{Transport, Versions};
+use palimpsest_client::net::{TableLiar, Transport, Versions};
 use palimpsest_client::{Client, ClientOptions, Error, keyring};
 use palimpsest_node::config::{Meddler, Onlooker, Stand};
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
+use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::secret::Secret;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ pub struct NetworkOptions {
     pub service: Box<dyn Fn(usize) -> Option<Stand> + Send>,
     /// What a relay does to the packets of others, by index.
     pub meddler: Box<dyn Fn(usize) -> Option<Meddler> + Send>,
+    /// What a node tells of the node table instead of what it knows, by index.
+    pub table_liar: Box<dyn Fn(usize) -> Option<TableLiar> + Send>,
     /// The versions of the protocols that a node speaks when it starts, by index.
     pub versions: Box<dyn Fn(usize) -> Versions + Send>,
     /// Who is told of all that a node handles, by index.
@@ -79,6 +82,7 @@ impl NetworkOptions {
             wall: Box::new(|_| Wall::default()),
             service: Box::new(|_| None),
             meddler: Box::new(|_| None),
+            table_liar: Box::new(|_| None),
             versions: Box::new(|_| Versions::Today),
             onlooker: Box::new(|_| None),
         }
@@ -95,6 +99,8 @@ fn raise_file_limit() {
 /// A running network; dropping it removes its folders.
 pub struct Network {
     nodes: Vec<Option<Node>>,
+    /// All that were ever started.
+    members: Vec<NodeId>,
     options: NetworkOptions,
     dir: TempDir,
 }
@@ -104,9 +110,10 @@ impl Network {
     pub async fn start(options: NetworkOptions) -> Result<Network, NetworkError> {
         raise_file_limit();
         let dir = TempDir::new().map_err(NetworkError::Folder)?;
-        let mut network = Network { nodes: Vec::new(), dir, options };
+        let mut network = Network { nodes: Vec::new(), members: Vec::new(), dir, options };
         for index in 0..network.options.nodes {
             let node = network.start_node(index).await?;
+            network.members.push(node.id());
             network.nodes.push(Some(node));
         }
         network.meet().await?;
@@ -127,6 +134,7 @@ impl Network {
             embedded: true,
             service: (self.options.service)(index),
             meddler: (self.options.meddler)(index),
+            table_liar: (self.options.table_liar)(index),
             versions: (self.options.versions)(index),
             onlooker: (self.options.onlooker)(index),
         };
@@ -139,12 +147,12 @@ impl Network {
         self.running().filter_map(first).take(BOOTSTRAP).collect()
     }
 
-    /// Waits until each running node knows as many as were ever started.
+    /// Waits until each running node knows all that were ever started.
     pub async fn meet(&self) -> Result<(), NetworkError> {
         let nodes = self.options.nodes;
         let until = Instant::now() + MEET_DEADLINE;
         loop {
-            let known = self.nodes.iter().flatten().map(Node::known_nodes).min().unwrap_or(0);
+            let known = self.nodes.iter().flatten().map(|node| self.known_to(node)).min().unwrap_or(0);
             if known >= nodes {
                 return Ok(());
             }
@@ -153,6 +161,14 @@ impl Network {
             }
             tokio::time::sleep(MEET_PAUSE).await;
         }
+    }
+
+    /// How many of its members a node knows: its table may have others, of whom somebody lied.
+    fn known_to(&self, node: &Node) -> usize {
+        if node.known_nodes() < self.members.len() {
+            return node.known_nodes();
+        }
+        node.with_table(|table| self.members.iter().filter(|id| table.get(id).is_some()).count())
     }
 
     /// The folder of a node.
@@ -195,6 +211,7 @@ impl Network {
     pub async fn add(&mut self) -> Result<usize, NetworkError> {
         let index = self.nodes.len();
         let node = self.start_node(index).await?;
+        self.members.push(node.id());
         self.nodes.push(Some(node));
         self.options.nodes += 1;
         Ok(index)

@@ -25,16 +25,17 @@ use crate::process::Fraction;
 pub use containers::container_name;
 pub use play::{PlayError, Played, play};
 pub use stage::{StageError, StageKind, Theatre};
-pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Watched};
+pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
 
 /// The scenarios of the repository.
-pub const SHIPPED: [(&str, &str); 20] = [
+pub const SHIPPED: [(&str, &str); 23] = [
     ("bad-links", include_str!("../scenarios/bad-links.toml")),
     ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
     ("colluding-relays", include_str!("../scenarios/colluding-relays.toml")),
     ("disk-full", include_str!("../scenarios/disk-full.toml")),
     ("eclipse", include_str!("../scenarios/eclipse.toml")),
+    ("eclipse-stripe", include_str!("../scenarios/eclipse-stripe.toml")),
     ("flood", include_str!("../scenarios/flood.toml")),
     ("half-dies", include_str!("../scenarios/half-dies.toml")),
     ("half-dies-100", include_str!("../scenarios/half-dies-100.toml")),
@@ -49,17 +50,21 @@ pub const SHIPPED: [(&str, &str); 20] = [
     ("rolling-upgrade", include_str!("../scenarios/rolling-upgrade.toml")),
     ("rot", include_str!("../scenarios/rot.toml")),
     ("slow-links", include_str!("../scenarios/slow-links.toml")),
+    ("slow-loris", include_str!("../scenarios/slow-loris.toml")),
+    ("table-liars", include_str!("../scenarios/table-liars.toml")),
 ];
 /// Bytes of a scenario's file at most.
 pub const SCENARIO_BYTES_MAX: u64 = 64 * 1024;
 /// Bounds of what a scenario asks for: what one machine plays in less than an hour.
-const NODES: std::ops::RangeInclusive<u32> = 6..=200;
+pub(crate) const NODES: std::ops::RangeInclusive<u32> = 6..=200;
 const STEPS_MAX: usize = 100;
 const FILES_MAX: u32 = 200;
 const BYTES_MAX: u64 = 256 << 20;
 const DEADLINE_S: std::ops::RangeInclusive<u64> = 1..=3_600;
 const ECLIPSE_NODES_MAX: u64 = 40;
 const ECLIPSE_DRAWN_MAX: u64 = 100_000;
+const MADE_UP_MAX: u64 = 400;
+const SLOW_PEERS_MAX: u64 = 64;
 const WAIT_S: std::ops::RangeInclusive<u64> = 1..=900;
 const QUOTA_MIB: std::ops::RangeInclusive<u64> = 10..=1 << 20;
 
@@ -87,6 +92,11 @@ pub struct Scenario {
     /// Relays that do not pass on what they should.
     #[serde(default)]
     pub meddling: Vec<Meddling>,
+    /// Who lies about the node table.
+    pub table_liars: Option<TableLiars>,
+    /// Peers that are no nodes, have a connection to each node, and let bytes trickle: how many.
+    #[serde(default)]
+    pub slow_peers: u32,
     /// Who pools what they see.
     pub coalition: Option<Coalition>,
     /// What the links are like.
@@ -128,6 +138,20 @@ pub struct Meddling {
     pub how: Meddle,
     /// Which.
     pub nodes: Vec<u32>,
+}
+
+/// Nodes that name only each other and nodes that they made up, and call all others lost.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableLiars {
+    /// Which. The first three nodes are those that newcomers are told of.
+    pub nodes: Vec<u32>,
+    /// Nodes that they made up; each id has cost its work (15 ms of one core).
+    pub made_up: u32,
+    /// The same with ids that cost no work.
+    pub unworked: u32,
+    /// Decides who is made up.
+    pub seed: u64,
 }
 
 /// Nodes that do all that is asked of them, and pool what they see.
@@ -175,6 +199,17 @@ pub enum Place {
     Inside,
     /// Inside, and of a partition with those who were cut off.
     Island,
+}
+
+/// What of a file's root is eclipsed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eclipsed {
+    /// The addresses of its record.
+    #[default]
+    Record,
+    /// The locators of its shards.
+    Stripe,
 }
 
 /// One thing that happens.
@@ -256,10 +291,13 @@ pub enum Step {
         /// Chooses which.
         seed: u64,
     },
-    /// A censor who has the first file's link makes nodes whose ids lie next to the addresses of its root's record. They
-    /// acknowledge whatever is stored, keep nothing, and say that there is nothing.
+    /// A censor who has the first file's link makes nodes whose ids lie next to places of its root. They acknowledge
+    /// whatever is stored, keep nothing, and say that there is nothing.
     Eclipse {
-        /// Nodes next to each address.
+        /// Which places.
+        #[serde(default)]
+        of: Eclipsed,
+        /// Nodes next to each place.
         nodes: u32,
         /// Ids that are drawn for them, each of which costs its work (15 ms of one core).
         drawn: u32,
@@ -317,6 +355,14 @@ impl FromStr for Scenario {
         for &node in scenario.meddling.iter().flat_map(|meddling| &meddling.nodes) {
             within("a meddling node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
         }
+        if let Some(liars) = &scenario.table_liars {
+            for &node in &liars.nodes {
+                within("a node that lies about the table", node.into(), 0, u64::from(scenario.nodes) - 1)?;
+            }
+            within("nodes made up", liars.made_up.into(), 0, MADE_UP_MAX)?;
+            within("nodes made up whose ids cost no work", liars.unworked.into(), 0, MADE_UP_MAX)?;
+        }
+        within("slow peers", scenario.slow_peers.into(), 0, SLOW_PEERS_MAX)?;
         for step in &scenario.steps {
             match *step {
                 Step::Publish { files, bytes, .. } | Step::Fill { files, bytes } => {
@@ -324,7 +370,7 @@ impl FromStr for Scenario {
                     within("bytes", bytes, 1, BYTES_MAX)?;
                 }
                 Step::Eclipse { nodes, drawn, .. } => {
-                    within("nodes next to each address", nodes.into(), 1, ECLIPSE_NODES_MAX)?;
+                    within("nodes next to each place", nodes.into(), 1, ECLIPSE_NODES_MAX)?;
                     within("ids drawn", drawn.into(), nodes.into(), ECLIPSE_DRAWN_MAX)?;
                 }
                 Step::Wait { seconds } => within("seconds to wait", seconds, *WAIT_S.start(), *WAIT_S.end())?,
@@ -363,8 +409,9 @@ impl fmt::Display for Step {
             Self::Wait { seconds } => write!(formatter, "wait for {seconds} s"),
             Self::Heal {} => formatter.write_str("heal"),
             Self::Restart {} => formatter.write_str("restart the dead"),
-            Self::Eclipse { nodes, drawn, .. } => {
-                write!(formatter, "{nodes} nodes next to each address of a root, the nearest of {drawn} ids")
+            Self::Eclipse { of, nodes, drawn, .. } => {
+                let places = if *of == Eclipsed::Record { "address" } else { "shard" };
+                write!(formatter, "{nodes} nodes next to each {places} of a root, the nearest of {drawn} ids")
             }
             Self::Upgrade { fraction, seed } => {
                 write!(formatter, "upgrade {fraction}, one after the other (seed {seed})")
@@ -477,6 +524,10 @@ mod tests {
             ("[promises]", "[adversary]\nlie = \"garbage\"\nnodes = [12]\n[promises]"),
             ("[promises]", "[[meddling]]\nhow = \"drop\"\nnodes = [12]\n[promises]"),
             ("[promises]", "[[meddling]]\nhow = \"tickle\"\nnodes = [1]\n[promises]"),
+            ("deadline_s = 60", "deadline_s = 60\nslow_peers = 65"),
+            ("do = \"fetch\"", "do = \"eclipse\"\nof = \"all\"\nnodes = 1\ndrawn = 1\nseed = 1"),
+            ("[promises]", "[table_liars]\nnodes = [12]\nmade_up = 1\nunworked = 1\nseed = 1\n[promises]"),
+            ("[promises]", "[table_liars]\nnodes = [1]\nmade_up = 401\nunworked = 1\nseed = 1\n[promises]"),
             ("[promises]", "[coalition]\nfraction = \"20%\"\n[promises]"),
             ("[promises]", "[adversary]\nlie = \"white\"\nnodes = [1]\n[promises]"),
         ] {

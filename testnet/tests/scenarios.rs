@@ -66,6 +66,52 @@ async fn two_versions_work_side_by_side() {
     assert_eq!(story.accounts.len(), 6, "all run again");
 }
 
+const PUBLISHED: &str = r#"
+about = "Somebody means no good."
+nodes = 12
+deadline_s = 120
+promises = { published = "100%", fetched = "100%" }
+[[step]]
+do = "publish"
+files = 1
+bytes = 30_000
+[[step]]
+do = "fetch"
+"#;
+
+/// Two of three bootstrap nodes, and a third of all, name each other and nodes that nobody is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn liars_about_the_table_hide_nobody() {
+    let liars = "[table_liars]\nnodes = [0, 2, 5, 8]\nmade_up = 3\nunworked = 5\nseed = 1\n[[step]]";
+    let (scenario, story) = played(&PUBLISHED.replacen("[[step]]", liars, 1)).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    let tables = story.tables.unwrap();
+    assert_eq!((tables.tables, tables.newcomers, tables.missing, tables.unknown), (8, 1, 0, 0));
+    assert!(tables.made_up.0 <= 8 * 3 && tables.told <= 3, "{tables:?}");
+}
+
+/// More of them than there are places for the exchanges of strangers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_peers_keep_nobody_out() {
+    let slow = PUBLISHED.replacen("nodes = 12", "nodes = 6\nslow_peers = 30", 1);
+    let (scenario, story) =
+        played(&slow.replacen("[[step]]", "[[step]]\ndo = \"wait\"\nseconds = 2\n[[step]]", 1)).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    assert!(story.ended_slow.unwrap() > 0, "nodes hang up on them");
+}
+
+/// Next to each shard of a root nodes that deny it: more than there were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stripe_that_is_eclipsed_is_fetched() {
+    let step = "[[step]]\ndo = \"eclipse\"\nof = \"stripe\"\nnodes = 2\ndrawn = 60\nseed = 1\n[[step]]\ndo = \"fetch\"";
+    let (scenario, story) = played(&PUBLISHED.replacen("[[step]]\ndo = \"fetch\"", step, 1)).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    assert!(story.accounts.len() > 24, "{} nodes", story.accounts.len());
+}
+
 #[tokio::test]
 async fn what_a_stage_cannot_play_is_skipped() {
     let scenario: Scenario = KILLED.replacen("do = \"kill\"", "do = \"partition\"", 1).parse().unwrap();

@@ -1,7 +1,7 @@
 //! The node table as the network uses it: the only file here that touches its lock, which is never held across an await.
 
 use super::Transport;
-use super::{SharedTable, clock};
+use super::{SharedTable, TableLiar, Told, clock};
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use palimpsest_proto::ids::NodeId;
@@ -185,6 +185,11 @@ impl Directory {
         lost.sort_unstable_by_key(|(_, age)| *age);
         lost.truncate(count_max);
         lost
+    }
+
+    /// What a liar tells in our place.
+    pub(super) fn told_by(&self, liar: &TableLiar) -> Told {
+        liar.0(self.local, &self.read())
     }
 
     /// Takes another node's word on who is lost, unless we know better. Returns how much of it was news.

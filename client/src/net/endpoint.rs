@@ -8,6 +8,7 @@
 //! ```
 
 mod dials;
+mod exchanges;
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::clock::moment;
@@ -15,34 +16,24 @@ use super::kademlia::Event;
 use super::streams::{Incoming, Opened, Protocol};
 use super::{NetError, Shared, address, reader, sync};
 use dials::{Dials, Waiter};
+pub(super) use exchanges::Exchanges;
+use exchanges::OfPeer;
 use futures::StreamExt;
 use futures::channel::oneshot;
 use libp2p::core::transport::ListenerId;
 use libp2p::kad::{self, QueryId, QueryResult};
 use libp2p::swarm::{ConnectionError, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, ping};
-use palimpsest_proto::flow::Budget;
 use palimpsest_proto::ids::NodeId;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 /// Streams of packets that one peer may have open to us: one, and one more while it replaces a broken one.
 const PACKET_STREAMS_MAX: usize = 3;
-/// Table exchanges that one peer may have under way with us.
-const EXCHANGES_MAX: usize = 2;
-/// Table exchanges that one peer may begin with us in a second, in the long run: gossip is never faster.
-const EXCHANGES_A_SECOND: u64 = 2;
-/// Those that it may have saved up: a client takes a table of the largest size in 64, one after the other.
-const EXCHANGES_SAVED_MAX: u64 = 96;
-/// Table exchanges under way with us over all peers.
-const EXCHANGES_TOTAL_MAX: usize = 64;
-/// Of these, those of peers that are not in the table: clients, newcomers, and whoever makes up keys. They cannot keep the
-/// nodes from each other's news.
-const EXCHANGES_STRANGERS_MAX: usize = 48;
 /// Walks under way at most.
 const WALKS_MAX: usize = 8;
 /// A node whose connection broke is dialled after a pause out of this range (ms), to tell a lost node from a lost
@@ -76,44 +67,12 @@ pub(super) type Found = oneshot::Sender<Vec<(NodeId, Vec<Multiaddr>)>>;
 /// What a connected peer may still open.
 struct Peer {
     packet_streams: Arc<Semaphore>,
-    exchanges: Arc<Semaphore>,
-    /// In exchanges, not bytes.
-    exchanges_saved: Budget,
-}
-
-/// Exchanges that peers may have under way with us, all together.
-pub(super) struct Exchanges {
-    total: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
-}
-
-impl Exchanges {
-    pub(super) fn new() -> Exchanges {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Exchanges { total: semaphore(EXCHANGES_TOTAL_MAX), strangers: semaphore(EXCHANGES_STRANGERS_MAX) }
-    }
+    exchanges: OfPeer,
 }
 
 impl Peer {
     fn new() -> Peer {
-        Peer {
-            packet_streams: Arc::new(Semaphore::new(PACKET_STREAMS_MAX)),
-            exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)),
-            exchanges_saved: Budget::new(EXCHANGES_A_SECOND, EXCHANGES_SAVED_MAX, moment()),
-        }
-    }
-
-    /// Permits for one exchange more, if this peer and all together have any left.
-    fn begin_exchange(&mut self, all: &Exchanges, stranger: bool) -> Option<Vec<OwnedSemaphorePermit>> {
-        let now = moment();
-        if self.exchanges_saved.ready_at(now) > now {
-            return None;
-        }
-        let needed = [Some(&self.exchanges), Some(&all.total), stranger.then_some(&all.strangers)];
-        let permits = needed.into_iter().flatten().map(|semaphore| semaphore.clone().try_acquire_owned());
-        let permits = permits.collect::<Result<_, _>>().ok()?;
-        self.exchanges_saved.spend(1, now);
-        Some(permits)
+        Peer { packet_streams: Arc::new(Semaphore::new(PACKET_STREAMS_MAX)), exchanges: OfPeer::new() }
     }
 }
 
@@ -323,12 +282,13 @@ impl Endpoint {
             }
             Protocol::Table => {
                 let stranger = !shared.directory.knows(&id);
-                let Some(permits) = known.begin_exchange(&shared.exchanges, stranger) else {
+                let Some(place) = known.exchanges.begin(&shared.exchanges, stranger, moment()) else {
                     return shared.counters.streams_refused.add_one();
                 };
                 self.shared.spawn(async move {
-                    let _permits = permits;
-                    sync::answer(shared, id, stream).await;
+                    if place.run(sync::answer(shared.clone(), id, stream)).await.is_none() {
+                        shared.counters.sync_failures.add_one();
+                    }
                 });
             }
         }
@@ -358,33 +318,5 @@ impl Endpoint {
                 let _ = found.send(nodes.collect());
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_has_so_many_exchanges_at_once_and_saved_up() {
-        let (all, mut peer) = (Exchanges::new(), Peer::new());
-        let two: Vec<_> = (0..EXCHANGES_MAX).map(|_| peer.begin_exchange(&all, false).unwrap()).collect();
-        assert!(peer.begin_exchange(&all, false).is_none());
-        drop(two);
-        let begun = (0..10_000).take_while(|_| peer.begin_exchange(&all, false).is_some()).count() as u64;
-        assert!((EXCHANGES_SAVED_MAX - 2..10_000).contains(&begun), "{begun}");
-        assert!(Peer::new().begin_exchange(&all, false).is_some());
-    }
-
-    #[test]
-    fn strangers_leave_room_for_the_exchanges_of_nodes() {
-        let all = Exchanges::new();
-        let begin = |stranger| Peer::new().begin_exchange(&all, stranger);
-        let strangers: Vec<_> = std::iter::from_fn(|| begin(true)).take(EXCHANGES_TOTAL_MAX).collect();
-        assert_eq!(strangers.len(), EXCHANGES_STRANGERS_MAX);
-        let nodes: Vec<_> = std::iter::from_fn(|| begin(false)).take(EXCHANGES_TOTAL_MAX).collect();
-        assert_eq!(nodes.len(), EXCHANGES_TOTAL_MAX - EXCHANGES_STRANGERS_MAX);
-        drop(strangers);
-        assert!(begin(true).is_some());
     }
 }

@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(12);
 /// Exchanges under way that we began.
 const EXCHANGES_MAX: usize = 4;
+/// Bootstrap nodes that are asked at once; of more, others come with the next try.
+const BOOTSTRAP_MAX: usize = 8;
 /// The first pause when no bootstrap node answers; doubled up to the last.
 const JOIN_PAUSE: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(30);
 /// The first walk comes after a while out of this range (s): when a network starts, gossip is cheaper. It is the costliest
@@ -42,8 +44,9 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
     // Its tasks end with this future, which is dropped at the end.
     let mut exchanges = JoinSet::new();
     let mut walk = JoinSet::new();
+    let mut joining = JoinSet::new();
     let mut join_pause = JOIN_PAUSE.start;
-    while shared.directory.others() == 0 && !join_any(&shared, &bootstrap).await {
+    while shared.directory.others() == 0 && !join(&shared, &bootstrap, &mut joining).await {
         // A node that starts a network has nobody to join; it is found by others.
         tokio::select! {
             () = tokio::time::sleep(jitter(join_pause)) => {}
@@ -64,8 +67,13 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
             }
             () = sleep_until(next) => {
                 next = Instant::now() + jitter(pace.pause());
-                if exchanges.len() < EXCHANGES_MAX {
-                    exchanges.spawn(exchange(shared.clone(), bootstrap.clone()));
+                match shared.directory.partner() {
+                    Some(partner) if exchanges.len() < EXCHANGES_MAX => {
+                        exchanges.spawn(exchange(shared.clone(), partner));
+                    }
+                    Some(_) => {}
+                    // All that we knew has expired.
+                    None => begin_joining(&shared, &bootstrap, &mut joining),
                 }
             }
             () = sleep_until(next_walk) => {
@@ -79,38 +87,46 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
                 shared.directory.expire();
             }
             Some(_) = exchanges.join_next() => {}
+            Some(_) = joining.join_next() => {}
             Some(_) = walk.join_next() => {}
         }
     }
 }
 
-/// Joins the network at the first bootstrap address that answers.
-async fn join_any(shared: &Arc<Shared>, bootstrap: &[Multiaddr]) -> bool {
-    let mut addresses = bootstrap.to_vec();
-    addresses.shuffle(&mut rand::rng());
-    for address in addresses {
-        let joined = async {
-            let id = join::connect(shared, None, vec![address]).await?;
-            sync::exchange(shared, id).await
-        };
-        if let Ok(Ok(_)) = timeout(EXCHANGE_DEADLINE, joined).await {
+/// Joins the network at the bootstrap addresses, and returns when the first has answered, or none. The others go on in
+/// `joining`: all are asked, since one of them may name its friends only.
+async fn join(shared: &Arc<Shared>, bootstrap: &[Multiaddr], joining: &mut JoinSet<bool>) -> bool {
+    begin_joining(shared, bootstrap, joining);
+    while let Some(joined) = joining.join_next().await {
+        if matches!(joined, Ok(true)) {
             return true;
         }
     }
     false
 }
 
-/// One exchange. Failures show in the counters, and a failed dial in the table.
-async fn exchange(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
-    match shared.directory.partner() {
-        Some(partner) => {
-            let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner)).await;
-        }
-        // All that we knew has expired.
-        None => {
-            join_any(&shared, &bootstrap).await;
-        }
+/// Begins to exchange tables with some of the bootstrap nodes, unless that is under way. Each says whether it answered.
+fn begin_joining(shared: &Arc<Shared>, bootstrap: &[Multiaddr], joining: &mut JoinSet<bool>) {
+    if !joining.is_empty() {
+        return;
     }
+    let mut addresses = bootstrap.to_vec();
+    addresses.shuffle(&mut rand::rng());
+    for address in addresses.into_iter().take(BOOTSTRAP_MAX) {
+        let shared = shared.clone();
+        joining.spawn(async move {
+            let joined = async {
+                let id = join::connect(&shared, None, vec![address]).await?;
+                sync::exchange(&shared, id).await
+            };
+            matches!(timeout(EXCHANGE_DEADLINE, joined).await, Ok(Ok(_)))
+        });
+    }
+}
+
+/// One exchange. Failures show in the counters, and a failed dial in the table.
+async fn exchange(shared: Arc<Shared>, partner: NodeId) {
+    let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner)).await;
 }
 
 /// A walk to a random place; unknown nodes found there are joined.

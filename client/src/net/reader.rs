@@ -49,13 +49,9 @@ async fn read(shared: &Shared, from: NodeId, mut stream: impl AsyncRead + Unpin)
             CLASS_LARGE => Size::Large,
             _ => return Ended::Violation,
         };
-        let mut bytes = vec![0; size.packet_bytes()];
-        match timeout(PACKET_DEADLINE, stream.read_exact(&mut bytes)).await {
-            Ok(Ok(())) => {}
-            _ => return Ended::Quietly,
-        }
-        let Ok(packet) = Packet::parse(bytes) else {
-            return Ended::Violation;
+        let packet = match rest(&mut stream, size, PACKET_DEADLINE).await {
+            Ok(packet) => packet,
+            Err(ended) => return ended,
         };
         shared.counters.packets_in.add_one();
         shared.counters.bytes_in.add(size.packet_bytes() as u64);
@@ -65,4 +61,36 @@ async fn read(shared: &Shared, from: NodeId, mut stream: impl AsyncRead + Unpin)
         }
     }
     Ended::Quietly
+}
+
+/// The packet whose class was read; all of it must come within the deadline, however often a byte does.
+async fn rest(stream: &mut (impl AsyncRead + Unpin), size: Size, deadline: Duration) -> Result<Packet, Ended> {
+    let mut bytes = vec![0; size.packet_bytes()];
+    match timeout(deadline, stream.read_exact(&mut bytes)).await {
+        Ok(Ok(())) => Packet::parse(bytes).map_err(|_| Ended::Violation),
+        _ => Err(Ended::Quietly),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+    use futures::stream::{StreamExt, TryStreamExt};
+
+    #[tokio::test]
+    async fn a_packet_that_trickles_is_given_up_in_time() {
+        const DEADLINE: Duration = Duration::from_millis(100);
+        let mut whole = Cursor::new(vec![5; Size::Small.packet_bytes()]);
+        assert!(rest(&mut whole, Size::Small, DEADLINE).await.is_ok());
+        // A byte a millisecond, for ever: the deadline is the packet's, not the byte's.
+        let trickle = futures::stream::repeat(()).then(|()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok::<_, std::io::Error>([5])
+        });
+        let mut trickle = Box::pin(trickle).into_async_read();
+        let given_up = rest(&mut trickle, Size::Large, DEADLINE);
+        let given_up = timeout(Duration::from_secs(30), given_up).await.expect("given up long before");
+        assert!(matches!(given_up, Err(Ended::Quietly)));
+    }
 }

@@ -14,11 +14,12 @@ mod wire;
 
 use super::endpoint::Command;
 use super::streams::Protocol;
-use super::{NetError, Shared};
+use super::{NetError, Shared, Told};
 use futures::channel::oneshot;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::select::BUCKETS;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -82,12 +83,7 @@ async fn begin(shared: &Shared, with: NodeId) -> Result<SyncReport, NetError> {
     let more = descriptors.len() >= DESCRIPTORS_MAX;
     let mut report = merge(shared, descriptors, &lost).await;
     report.more = more;
-    let back = if shared.server {
-        let descriptors = shared.directory.differing(&digests, DESCRIPTORS_MAX);
-        Return { descriptors, lost: shared.directory.lost(LOST_MAX) }
-    } else {
-        Return::default()
-    };
+    let back = if shared.server { told(shared, &digests) } else { Return::default() };
     report.sent = back.descriptors.len() as u64;
     write(&mut stream, &back).await?;
     // The end of the partner's side says that it has all of it.
@@ -100,10 +96,10 @@ async fn begin(shared: &Shared, with: NodeId) -> Result<SyncReport, NetError> {
 
 async fn serve(shared: &Shared, with: NodeId, stream: &mut Stream) -> Result<SyncReport, NetError> {
     let Offer { digests } = read(stream).await?;
-    let descriptors = shared.directory.differing(&digests, DESCRIPTORS_MAX);
+    let Return { descriptors, lost } = told(shared, &digests);
     let sent = descriptors.len() as u64;
     let digests = Box::new(shared.directory.digests());
-    write(stream, &Answer { digests, descriptors, lost: shared.directory.lost(LOST_MAX) }).await?;
+    write(stream, &Answer { digests, descriptors, lost }).await?;
     let Return { descriptors, lost } = read(stream).await?;
     // Only nodes of the table are heard: a client has no say.
     let report = if descriptors.is_empty() && !shared.directory.knows(&with) {
@@ -113,6 +109,17 @@ async fn serve(shared: &Shared, with: NodeId, stream: &mut Stream) -> Result<Syn
     };
     stream.close().await.map_err(|_| NetError::Unreachable)?;
     Ok(SyncReport { sent, ..report })
+}
+
+/// What a partner with these digests is told.
+fn told(shared: &Shared, theirs: &[u64; BUCKETS]) -> Return {
+    if let Some(liar) = &shared.table_liar {
+        let Told { mut descriptors, mut lost } = shared.directory.told_by(liar);
+        descriptors.truncate(DESCRIPTORS_MAX);
+        lost.truncate(LOST_MAX);
+        return Return { descriptors, lost };
+    }
+    Return { descriptors: shared.directory.differing(theirs, DESCRIPTORS_MAX), lost: shared.directory.lost(LOST_MAX) }
 }
 
 async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lost]) -> SyncReport {

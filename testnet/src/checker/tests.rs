@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Watched};
+use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end }
@@ -19,7 +19,7 @@ fn story(bad: usize, end: &End) -> Story {
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()) }];
     let pooled = Some(Pooled { nodes: 2, guarded: 1, linked: 1 });
     let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
-    Story { deeds, accounts: vec![Account { used: 10, quota: 10 }], disks, watched }
+    Story { deeds, accounts: vec![Account { used: 10, quota: 10 }], disks, watched, tables: None, ended_slow: None }
 }
 
 /// The oracles that see a promise broken.
@@ -57,6 +57,18 @@ fn each_oracle_sees_what_it_is_for() {
     let mut linked = story(0, &End::Good);
     linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, guarded: 1, linked: 2 });
     assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
+}
+
+#[test]
+fn tables_are_judged_where_somebody_lies_about_them() {
+    let lied = |missing, unknown| {
+        let tables = Tables { tables: 3, missing, made_up: (9, 1), newcomers: 1, told: 3, unknown };
+        Story { tables: Some(tables), ..story(0, &End::Good) }
+    };
+    // Nodes that are made up may stay until their descriptors expire.
+    assert!(broken(&lied(0, 0), 1.0).is_empty());
+    assert_eq!(broken(&lied(1, 0), 1.0), ["tables"]);
+    assert_eq!(broken(&lied(0, 1), 1.0), ["tables"]);
 }
 
 #[test]

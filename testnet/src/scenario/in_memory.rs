@@ -11,15 +11,18 @@ use palimpsest_client::{Capability, Client, Error, FetchOptions, Progress, Publi
 use palimpsest_node::Node;
 use palimpsest_node::config::Stand;
 use palimpsest_node::role::holder::Service;
-use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
+use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask};
+use palimpsest_proto::select::NodeTable;
 
 use super::stage::{StageError, Theatre, account, broken, chosen, searched};
-use super::{Account, Coalition, Disk, End, Lie, Pooled, Scenario, Step, Watched, Who, rot};
+use super::{Account, Coalition, Disk, Eclipsed, End, Lie, NODES, Pooled, Scenario, Step, Tables, Watched, Who, rot};
 use crate::anonymity::linking::guesses;
 use crate::anonymity::sights::{Journey, Ledger, Seen, complaints, journeys};
+use crate::liars::Plot;
 use crate::memory::{Network, NetworkOptions};
 use crate::search::Canary;
+use crate::slow::SlowPeers;
 use crate::sybils;
 
 pub(super) struct Stage {
@@ -32,6 +35,11 @@ pub(super) struct Stage {
     members: Vec<NodeId>,
     ledger: Ledger,
     coalition: Option<Coalition>,
+    /// What those who lie about the table agreed on, and which nodes they are.
+    plot: Option<(Arc<Plot>, BTreeSet<usize>)>,
+    slow: Option<SlowPeers>,
+    /// Whom each stranger knew at the end.
+    known: Vec<Vec<NodeId>>,
     /// To whom each client was connected.
     talked_to: Mutex<HashMap<NodeId, BTreeSet<NodeId>>>,
 }
@@ -70,13 +78,43 @@ impl Stage {
             let does = meddling.iter().find(|meddling| meddling.nodes.iter().any(|&node| node as usize == index));
             does.map(|meddling| meddling.how.meddler())
         });
+        let plot = match &scenario.table_liars {
+            Some(liars) => {
+                let plot = Plot::new(liars.made_up as usize, liars.unworked as usize, liars.seed).map_err(broken)?;
+                Some((plot, liars.nodes.iter().map(|&node| node as usize).collect::<BTreeSet<_>>()))
+            }
+            None => None,
+        };
+        let lies = plot.clone();
+        options.table_liar = Box::new(move |index| {
+            let (plot, liars) = lies.as_ref()?;
+            liars.contains(&index).then(|| plot.liar())
+        });
         let ledger = Ledger::default();
         let watched = ledger.clone();
         options.onlooker = Box::new(move |index| Some(watched.onlooker(index)));
         let network = Network::start(options).await.map_err(broken)?;
         let members = network.running().map(Node::id).collect();
+        let places: Vec<_> = network.running().map(|node| (node.id(), node.addresses())).collect();
+        let slow = match scenario.slow_peers as usize {
+            0 => None,
+            peers => Some(SlowPeers::start(peers, &places).map_err(broken)?),
+        };
         let (nodes, coalition) = (scenario.nodes, scenario.coalition);
-        Ok(Self { network, nodes, strangers: 0, members, ledger, coalition, talked_to: Mutex::default(), upgraded })
+        let talked_to = Mutex::default();
+        Ok(Self {
+            network,
+            nodes,
+            strangers: 0,
+            members,
+            ledger,
+            coalition,
+            plot,
+            talked_to,
+            upgraded,
+            slow,
+            known: Vec::new(),
+        })
     }
 
     /// Notes whom a client talks to. Its guard may have changed meanwhile: asked again, the answers add up.
@@ -90,6 +128,9 @@ impl Stage {
     /// What the nodes saw of the clients.
     pub(super) fn watched(&self) -> Watched {
         let seen = self.ledger.so_far();
+        // What is for somebody made up is no client's, either.
+        let made_up = self.plot.iter().flat_map(|(plot, _)| plot.made_up());
+        let known: Vec<NodeId> = self.members.iter().copied().chain(made_up).collect();
         let journeys = journeys(&seen);
         let talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
         let clients: BTreeSet<NodeId> = journeys.iter().map(|journey| journey.client).collect();
@@ -116,9 +157,44 @@ impl Stage {
         Watched {
             clients: clients.len(),
             requests: journeys.len(),
-            complaints: complaints(&seen, &self.members, &talked_to),
+            complaints: complaints(&seen, &known, &talked_to),
             coalition,
         }
+    }
+
+    /// Streams of slow peers that nodes have ended.
+    pub(super) fn ended_slow(&self) -> Option<usize> {
+        self.slow.as_ref().map(SlowPeers::ended)
+    }
+
+    /// What is in the tables of the honest nodes that run, and in those that strangers kept.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        let (plot, liars) = self.plot.as_ref()?;
+        let honest: Vec<usize> = self.network.numbers().filter(|index| !liars.contains(index)).collect();
+        let made_up: BTreeSet<NodeId> = plot.made_up().collect();
+        let mut seen = Tables::default();
+        let mut look = |table: &NodeTable| {
+            let node = |index: &usize| self.members.get(*index);
+            seen.tables += 1;
+            seen.missing += honest.iter().filter_map(node).filter(|id| table.get(id).is_none()).count();
+            for (id, entry) in table.iter().filter(|(id, _)| !self.members.contains(id)) {
+                if made_up.contains(id) {
+                    seen.made_up.0 += 1;
+                    seen.made_up.1 += usize::from(entry.health().lost.is_none());
+                } else {
+                    seen.unknown += 1;
+                }
+            }
+        };
+        honest.iter().filter_map(|&index| self.network.node(index)).for_each(|node| node.with_table(&mut look));
+        let living: Vec<NodeId> = honest.iter().filter_map(|&index| self.members.get(index)).copied().collect();
+        for known in &self.known {
+            seen.newcomers += 1;
+            seen.missing += living.iter().filter(|id| !known.contains(id)).count();
+            seen.told += known.iter().filter(|id| made_up.contains(id)).count();
+            seen.unknown += known.iter().filter(|id| !made_up.contains(id) && !self.members.contains(id)).count();
+        }
+        Some(seen)
     }
 
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
@@ -154,16 +230,20 @@ impl Stage {
                 format!("stranger-{}", self.strangers)
             }
         };
-        let (mut sink, progress) = (Vec::new(), Progress::new());
+        let (mut sink, mut known, progress) = (Vec::new(), Vec::new(), Progress::new());
         let work = async {
             let client = self.network.client(&name).await?;
             self.note(&client);
             let fetched = client.fetch(&link, FetchOptions::default(), &mut sink, &progress).await;
             self.note(&client);
+            known = client.known_holders().await?;
             client.close().await?;
             fetched
         };
         let ended = tokio::time::timeout(deadline, work).await;
+        if by == Who::Stranger && !known.is_empty() {
+            self.known.push(known);
+        }
         Ok(match ended {
             Err(_) => End::TimedOut,
             Ok(Err(error)) => failed(&error),
@@ -175,21 +255,39 @@ impl Stage {
     pub(super) async fn eclipse(
         &mut self,
         link: &str,
+        of: Eclipsed,
         nodes: usize,
         drawn: usize,
         seed: u64,
     ) -> Result<(), StageError> {
         let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
-        let places: Vec<Position> = match link {
-            Capability::Read { root, .. } => root.record_addresses().iter().map(RecordAddress::position).collect(),
+        let places: Vec<Position> = match (of, &link) {
+            (Eclipsed::Record, Capability::Read { root, .. }) => {
+                root.record_addresses().iter().map(RecordAddress::position).collect()
+            }
+            (Eclipsed::Stripe, Capability::Read { .. }) => self.shards_of_root(&link).await?,
             _ => return Err(broken("the first file has no record")),
         };
         let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
-        for identity in ground.await.map_err(broken)? {
+        let ground = ground.await.map_err(broken)?;
+        if self.network.numbers().count() + ground.len() > *NODES.end() as usize {
+            return Err(broken(format!("{} nodes more are more than one machine plays", ground.len())));
+        }
+        for identity in ground {
             let index = self.network.add_as(identity).await.map_err(broken)?;
             self.members.extend(self.network.node(index).map(Node::id));
         }
         self.network.meet().await.map_err(broken)
+    }
+
+    /// Where the shards of a root belong, as anybody finds it who has the link.
+    async fn shards_of_root(&self, link: &Capability) -> Result<Vec<Position>, StageError> {
+        let censor = self.network.client("censor").await.map_err(broken)?;
+        let held = censor.holders(link, 1, &Progress::new()).await.map_err(broken)?;
+        self.note(&censor);
+        censor.close().await.map_err(broken)?;
+        let root = held.first().ok_or_else(|| broken("the first file has no root"))?;
+        Ok(root.descriptor.locators().iter().map(Locator::position).collect())
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
@@ -239,6 +337,9 @@ impl Stage {
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
+        if let Some(slow) = self.slow {
+            slow.stop().await;
+        }
         self.network.shutdown().await;
         Ok(())
     }

@@ -89,9 +89,9 @@ async fn perform(
                     story.deeds.push(Deed { step, kind: Kind::Fetch, took: stage.now().since(since), end });
                 }
             }
-            Step::Eclipse { nodes, drawn, seed } => {
+            Step::Eclipse { of, nodes, drawn, seed } => {
                 if let Some(File { link, .. }) = files.first() {
-                    stage.eclipse(link, nodes as usize, drawn as usize, seed).await?;
+                    stage.eclipse(link, of, nodes as usize, drawn as usize, seed).await?;
                 }
             }
             Step::Wait { seconds } => stage.wait(Duration::from_secs(seconds)).await,
@@ -101,6 +101,8 @@ async fn perform(
     story.accounts = stage.accounts().await?;
     story.disks = stage.disks(&canaries).await?;
     story.watched = stage.watched();
+    story.tables = stage.tables();
+    story.ended_slow = stage.ended_slow();
     Ok(story)
 }
 

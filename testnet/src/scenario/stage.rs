@@ -7,7 +7,10 @@ use palimpsest_client::clock::moment;
 use palimpsest_proto::time::Moment;
 use serde_json::Value;
 
-use super::{Account, Disk, End, Place, Scenario, Step, Watched, Who, containers, in_memory, processes, simulated};
+use super::{
+    Account, Disk, Eclipsed, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
+    simulated,
+};
 use crate::docker::Links;
 use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
 use crate::sample;
@@ -154,12 +157,13 @@ impl Stage {
     pub(super) async fn eclipse(
         &mut self,
         link: &str,
+        of: Eclipsed,
         nodes: usize,
         drawn: usize,
         seed: u64,
     ) -> Result<(), StageError> {
         match self {
-            Self::Memory(stage) => stage.eclipse(link, nodes, drawn, seed).await,
+            Self::Memory(stage) => stage.eclipse(link, of, nodes, drawn, seed).await,
             Self::Sim(stage) => stage.eclipse(link, nodes, drawn, seed),
             Self::Processes(_) | Self::Docker(_) => Ok(()),
         }
@@ -187,6 +191,22 @@ impl Stage {
     pub(super) fn watched(&self) -> Option<Watched> {
         match self {
             Self::Memory(stage) => Some(stage.watched()),
+            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
+        }
+    }
+
+    /// What is in node tables, where nodes lie about them.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        match self {
+            Self::Memory(stage) => stage.tables(),
+            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
+        }
+    }
+
+    /// Streams of slow peers that nodes have ended, where there are such peers.
+    pub(super) fn ended_slow(&self) -> Option<usize> {
+        match self {
+            Self::Memory(stage) => stage.ended_slow(),
             Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
         }
     }
@@ -258,6 +278,15 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
         if scenario.coalition.is_some() {
             return Some("only nodes in one process can be looked over their shoulders");
         }
+    }
+    if kind != StageKind::Memory && scenario.table_liars.is_some() {
+        return Some("only nodes in one process lie about the table");
+    }
+    if kind != StageKind::Memory && scenario.slow_peers > 0 {
+        return Some("slow peers are only in one process with the nodes");
+    }
+    if kind == StageKind::Sim && any(|step| matches!(step, Step::Eclipse { of: Eclipsed::Stripe, .. })) {
+        return Some("of simulated nodes only records are eclipsed");
     }
     None
 }
@@ -367,6 +396,9 @@ mod tests {
         assert_eq!(where_to("lying-holders"), ["memory", "sim"]);
         assert_eq!(where_to("hostile-relays"), ["memory", "sim"]);
         assert_eq!(where_to("colluding-relays"), ["memory"]);
+        assert_eq!(where_to("eclipse-stripe"), ["memory"]);
+        assert_eq!(where_to("slow-loris"), ["memory"]);
+        assert_eq!(where_to("table-liars"), ["memory"]);
         assert_eq!(where_to("rot"), ["memory", "processes", "sim"]);
     }
 

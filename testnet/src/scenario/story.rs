@@ -13,6 +13,27 @@ pub struct Story {
     pub disks: Vec<Disk>,
     /// What nodes saw of clients; none where nobody can look over their shoulders.
     pub watched: Option<Watched>,
+    /// What is in node tables; none where nobody lies about them.
+    pub tables: Option<Tables>,
+    /// Streams of slow peers that nodes have ended; none where there are no such peers.
+    pub ended_slow: Option<usize>,
+}
+
+/// What is in the tables of honest nodes and of newcomers, where others lie about them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Tables of nodes that were looked at.
+    pub tables: usize,
+    /// Honest nodes that live and are missing in some table, over all of them.
+    pub missing: usize,
+    /// Nodes that were made up: over all tables of nodes, and of these such as are not believed lost.
+    pub made_up: (usize, usize),
+    /// Tables of newcomers that were looked at.
+    pub newcomers: usize,
+    /// Nodes that were made up, over all tables of newcomers.
+    pub told: usize,
+    /// Nodes that nobody made up and that never were members: their ids cost no work.
+    pub unknown: usize,
 }
 
 /// What the nodes saw of those who used them.

@@ -25,6 +25,7 @@ pub(crate) fn node_config(data_dir: &Path, transport: Transport, listen: &str) -
         embedded: true,
         service: None,
         meddler: None,
+        table_liar: None,
         versions: Versions::Today,
         onlooker: None,
     }

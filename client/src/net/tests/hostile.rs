@@ -1,14 +1,10 @@
 //! Peers who do what no one may do, and those who are not who they should be.
 
 use super::*;
-use crate::net::streams::Protocol;
-use futures::channel::oneshot;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
-async fn open(node: &Node, to: NodeId, protocol: Protocol) -> libp2p::Stream {
-    let (opened, stream) = oneshot::channel();
-    node.net.0.shared.commands.send(Command::Open { to, protocol, opened }).await.unwrap();
-    timeout(SOON, stream).await.unwrap().unwrap()
+async fn open(node: &Node, to: NodeId, what: RawStream) -> libp2p::Stream {
+    node.net.open_raw(to, what, SOON).await.unwrap()
 }
 
 async fn pair() -> (Node, Node) {
@@ -21,7 +17,7 @@ async fn pair() -> (Node, Node) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_size_class_closes_the_stream() {
     let (server, client) = pair().await;
-    let mut stream = open(&client, server.id(), Protocol::Packet).await;
+    let mut stream = open(&client, server.id(), RawStream::Packets).await;
     stream.write_all(&[9; 100]).await.unwrap();
     stream.flush().await.unwrap();
     eventually("closed", || server.net.counters().violations.get() == 1).await;
@@ -31,7 +27,7 @@ async fn an_unknown_size_class_closes_the_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_packet_is_no_packet() {
     let (server, client) = pair().await;
-    let mut stream = open(&client, server.id(), Protocol::Packet).await;
+    let mut stream = open(&client, server.id(), RawStream::Packets).await;
     stream.write_all(&[0; 1_000]).await.unwrap();
     stream.close().await.unwrap();
     let mut nothing = [0];
@@ -45,7 +41,7 @@ async fn a_peer_opens_so_many_streams_and_no_more() {
     let (server, client) = pair().await;
     let mut streams = Vec::new();
     for _ in 0..8 {
-        let mut stream = open(&client, server.id(), Protocol::Packet).await;
+        let mut stream = open(&client, server.id(), RawStream::Packets).await;
         // A refused stream may be closed before this.
         let _ = stream.write_all(&[0]).await;
         let _ = stream.flush().await;
@@ -99,7 +95,7 @@ async fn who_asks_kademlia_all_the_time_is_hung_up_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_with_an_enormous_length_fails() {
     let (server, client) = pair().await;
-    let mut stream = open(&client, server.id(), Protocol::Table).await;
+    let mut stream = open(&client, server.id(), RawStream::Tables).await;
     stream.write_all(&u32::MAX.to_le_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     eventually("failed", || server.net.counters().sync_failures.get() == 1).await;
@@ -155,4 +151,60 @@ async fn descriptors_of_others_making_are_refused() {
         server.net.0.shared.directory.merge(vec![forged.into(), good.encoded().clone(), Bytes::from_static(b"x")]);
     assert_eq!(merged.await, super::super::directory::Merged { learnt: 1, refused: 2, returned: Vec::new() });
     assert_eq!(server.known(), 2);
+}
+
+/// Takes the first packet, and lets its link wait until the test is over.
+struct Unread(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl PacketHandler for Unread {
+    fn on_packet(&self, _from: NodeId, _packet: Packet) {
+        // An error means that the test is over.
+        let _ = self.0.lock().unwrap().recv();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_does_not_read_loses_its_link_and_nobody_elses_waits() {
+    let (over, waits) = std::sync::mpsc::sync_channel(0);
+    let (_collect, arrived) = channel(1);
+    let config = NetConfig::server(secret(1), Transport::Memory, vec![listen(Transport::Memory)], Vec::new());
+    let deaf = Node::start_with(1, config, Arc::new(Unread(std::sync::Mutex::new(waits))), arrived).await;
+    let mut other = Node::server(2, Transport::Memory, Vec::new()).await;
+    let relay = Node::server(3, Transport::Memory, Vec::new()).await;
+    relay.connect(&deaf).await.unwrap();
+    relay.connect(&other).await.unwrap();
+    while relay.net.send(deaf.id(), packet(Size::Large, 0)).is_ok() {}
+    relay.net.send(other.id(), packet(Size::Large, 1)).unwrap();
+    assert_eq!(other.next().await.1, packet(Size::Large, 1));
+    // The writer gives up, and what waited is dropped: its room is free again.
+    while relay.net.send_wait(deaf.id(), packet(Size::Large, 0), SOON).await.is_ok() {}
+    eventually("given up", || relay.net.counters().dropped_unreachable.get() > 0).await;
+    drop(over);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_that_are_never_ended_keep_no_newcomer_out() {
+    let server = Node::server(1, Transport::Memory, Vec::new()).await;
+    let (mut slow, mut begun) = (Vec::new(), Vec::new());
+    // Two exchanges of each stranger: more than all of them may have.
+    for seed in 2..34 {
+        let stranger = Node::client(seed, Transport::Memory).await;
+        stranger.connect(&server).await.unwrap();
+        for _ in 0..2 {
+            let mut stream = open(&stranger, server.id(), RawStream::Tables).await;
+            // One that is refused may be closed already.
+            let _ = stream.write_all(&[0]).await;
+            let _ = stream.flush().await;
+            begun.push(stream);
+        }
+        slow.push(stranger);
+    }
+    let counters = server.net.counters();
+    eventually("no place left", || counters.streams_refused.get() + counters.sync_failures.get() >= 16).await;
+    let newcomer = Node::client(99, Transport::Memory).await;
+    newcomer.connect(&server).await.unwrap();
+    // The first try may come while all of them have only begun.
+    newcomer.meet(server.id()).await;
+    assert!(counters.sync_failures.get() > 0, "somebody gave way");
+    drop((slow, begun));
 }

@@ -42,6 +42,27 @@ async fn a_client_learns_and_tells_nothing() {
     assert_eq!((client.known(), server.known()), (2, 1));
 }
 
+/// A node that tells of itself only.
+async fn closed_circle(seed: u8) -> Node {
+    let own = descriptor(seed, &[]).encoded().clone();
+    let liar = TableLiar(Arc::new(move |_, _: &NodeTable| Told { descriptors: vec![own.clone()], lost: Vec::new() }));
+    let config = NetConfig::server(secret(seed), Transport::Memory, vec![listen(Transport::Memory)], Vec::new());
+    let node = Node::start(seed, NetConfig { table_liar: Some(liar), ..config }).await;
+    node.announce();
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_asks_all_its_bootstrap_nodes_since_one_may_name_its_friends_only() {
+    let (liar, honest) = (closed_circle(1).await, Node::server(2, Transport::Memory, Vec::new()).await);
+    let bootstrap = [liar.addresses.clone(), honest.addresses.clone()].concat();
+    for seed in 3..9 {
+        let newcomer = Node::server(seed, Transport::Memory, bootstrap.clone()).await;
+        let knows = |node: &Node, id: &NodeId| node.table.read().unwrap().get(id).is_some();
+        eventually("met", || knows(&newcomer, &honest.id()) && knows(&honest, &newcomer.id())).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_come_to_know_all_and_who_is_gone() {
     let mut nodes = network(20, Transport::Memory).await;

@@ -1,0 +1,19 @@
+//! Tables: where nodes lie about the node table, the honest still know each other, and nobody whose id cost no work.
+
+use super::Verdict;
+use crate::scenario::Story;
+
+pub(super) fn judge(story: &Story) -> Option<Verdict> {
+    let tables = story.tables?;
+    let (made_up, living) = tables.made_up;
+    Some(Verdict {
+        oracle: "tables",
+        promise: "honest nodes know each other, and no unworked id".to_owned(),
+        seen: format!(
+            "{} honest nodes missing, {} ids without work; made up: {made_up} in {} tables of nodes, {living} of them not \
+             believed lost, {} in {} of newcomers",
+            tables.missing, tables.unknown, tables.tables, tables.told, tables.newcomers
+        ),
+        kept: (tables.tables > 0).then_some(tables.missing == 0 && tables.unknown == 0),
+    })
+}

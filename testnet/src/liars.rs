@@ -1,0 +1,162 @@
+//! Liars about the node table: they name each other, nodes that they made up and nodes as they once were, and call all
+//! others lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use palimpsest_client::clock::Wall;
+use palimpsest_client::net::{NetError, TableLiar, Told, take_and_say_nothing};
+use palimpsest_proto::crypto::NodeKey;
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::params::NODE_VALID_SECONDS_MAX;
+use palimpsest_proto::record::{NodeDescriptor, RecordError, Roles};
+use palimpsest_proto::secret::Secret;
+use palimpsest_proto::select::NodeTable;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What the liars agree on.
+pub struct Plot {
+    made_up: Vec<(NodeKey, Multiaddr)>,
+    /// Descriptors of ids that cost no work.
+    unworked: Vec<Bytes>,
+    known: Mutex<Known>,
+    _silence: DropGuard,
+}
+
+/// What they have learnt.
+#[derive(Default)]
+struct Known {
+    liars: BTreeSet<NodeId>,
+    /// What each honest node said first.
+    first: BTreeMap<NodeId, Bytes>,
+}
+
+impl Plot {
+    /// Makes up so many nodes. Of those whose ids cost their work (15 ms of one core each) nobody is at the address of every
+    /// other one; at the remaining addresses somebody takes connections and says nothing, until this is dropped.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a descriptor is not valid: our own mistakes.
+    pub fn new(made_up: usize, unworked: usize, seed: u64) -> Result<Arc<Plot>, PlotError> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let stop = CancellationToken::new();
+        let mut nodes = Vec::with_capacity(made_up);
+        for _ in 0..made_up {
+            nodes.push((NodeKey::search(&mut rng).1, Multiaddr::from(Protocol::Memory(rng.random()))));
+        }
+        let silent: Vec<Multiaddr> = nodes.iter().skip(1).step_by(2).map(|(_, address)| address.clone()).collect();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(take_and_say_nothing(&silent)?));
+        let unworked = std::iter::repeat_with(|| NodeKey::from_seed(&Secret::random(&mut rng)))
+            .filter(|key| !key.id().is_worked())
+            .take(unworked)
+            .map(|key| describe(&key, &Protocol::Memory(1).into()));
+        let unworked = unworked.collect::<Result<_, _>>()?;
+        Ok(Arc::new(Plot { made_up: nodes, unworked, known: Mutex::default(), _silence: stop.drop_guard() }))
+    }
+
+    /// One of the liars.
+    pub fn liar(self: &Arc<Plot>) -> TableLiar {
+        let plot = self.clone();
+        TableLiar(Arc::new(move |own, table: &NodeTable| plot.tell(own, table)))
+    }
+
+    /// Those who exist in tables only.
+    pub fn made_up(&self) -> impl Iterator<Item = NodeId> {
+        self.made_up.iter().map(|(key, _)| key.id())
+    }
+
+    /// What one of them tells. The made up sign anew each time, as a node does that came back: who was found dead is
+    /// believed to live again.
+    fn tell(&self, own: NodeId, table: &NodeTable) -> Told {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.liars.insert(own);
+        let mut told = Told::default();
+        for (id, entry) in table.iter() {
+            let says = entry.signed().encoded();
+            if known.liars.contains(id) {
+                told.descriptors.push(says.clone());
+            } else if self.made_up().all(|made_up| made_up != *id) {
+                let first = known.first.entry(*id).or_insert_with(|| says.clone());
+                told.descriptors.extend((first != says).then(|| first.clone()));
+                told.lost.extend(id.0.first_chunk().map(|prefix| (*prefix, Duration::ZERO)));
+            }
+        }
+        told.descriptors.extend(self.made_up.iter().filter_map(|(key, address)| describe(key, address).ok()));
+        told.descriptors.extend(self.unworked.iter().cloned());
+        told
+    }
+}
+
+/// Why there is no plot.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// An address of somebody who says nothing.
+    #[error("{0}")]
+    Address(#[from] NetError),
+    /// A descriptor of a node that was made up.
+    #[error("a made up node cannot be described: {0}")]
+    Descriptor(#[from] RecordError),
+}
+
+/// A node's descriptor, signed now.
+fn describe(key: &NodeKey, address: &Multiaddr) -> Result<Bytes, RecordError> {
+    let wall = Wall::default();
+    let descriptor = NodeDescriptor {
+        id: key.id(),
+        seq: wall.unix_ms(),
+        onion: key.id().0,
+        addresses: vec![address.to_vec().into()],
+        valid_until: wall.now().plus(NODE_VALID_SECONDS_MAX),
+        roles: Roles::ALL,
+        fill: 0,
+    };
+    Ok(descriptor.sign(key)?.encoded().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use palimpsest_client::clock::{moment, timestamp};
+    use palimpsest_proto::record::{RecordError, SignedNodeDescriptor};
+    use palimpsest_proto::select::NodeTable;
+
+    use super::{NodeKey, Plot, SeedableRng, StdRng, describe};
+
+    #[tokio::test]
+    async fn a_liar_hides_the_honest_and_names_its_friends() {
+        let plot = Plot::new(4, 3, 1).unwrap();
+        let mut rng = StdRng::seed_from_u64(2);
+        let keys: Vec<NodeKey> = (0..3).map(|_| NodeKey::search(&mut rng).1).collect();
+        let [liar, friend, honest] = &keys[..] else { unreachable!() };
+        let mut table = NodeTable::new();
+        let learn = |table: &mut NodeTable, key: &NodeKey| {
+            let bytes = describe(key, &"/memory/9".parse().unwrap()).unwrap();
+            table.insert(SignedNodeDescriptor::decode(bytes).unwrap().verify(timestamp()).unwrap(), moment());
+        };
+        keys.iter().for_each(|key| learn(&mut table, key));
+        plot.tell(friend.id(), &table);
+        let told = plot.tell(liar.id(), &table);
+        let open = |bytes: &bytes::Bytes| SignedNodeDescriptor::decode(bytes.clone()).unwrap().verify(timestamp());
+        let (good, refused): (Vec<_>, Vec<_>) = told.descriptors.iter().map(open).partition(Result::is_ok);
+        let named: Vec<_> = good.into_iter().map(|one| one.unwrap().id).collect();
+        assert!(named.contains(&liar.id()) && named.contains(&friend.id()) && !named.contains(&honest.id()));
+        assert!(plot.made_up().all(|id| named.contains(&id)) && named.len() == 6);
+        assert!(refused.len() == 3 && refused.into_iter().all(|one| one == Err(RecordError::Unworked)));
+        assert_eq!(told.lost, [(*honest.id().0.first_chunk().unwrap(), Duration::ZERO)]);
+
+        // What the honest node said first is told again once it says something else.
+        let first = table.get(&honest.id()).unwrap().signed().encoded().clone();
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        while table.get(&honest.id()).unwrap().signed().encoded() == &first {
+            assert!(tokio::time::Instant::now() < until, "the clock stands still");
+            learn(&mut table, honest);
+        }
+        assert!(plot.tell(liar.id(), &table).descriptors.contains(&first));
+    }
+}
