@@ -66,14 +66,12 @@ fn survival(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 fn bounds(out: &mut String, results: &Results) -> fmt::Result {
-    let nodes = results.simulation.options.nodes;
-    writeln!(
-        out,
-        "## Simulated networks\n\n![hops](results/hops.svg)\n\n{nodes} nodes, `{}`.\n",
-        results.simulation.replay
-    )?;
-    writeln!(out, "| what | measured | asked for | |\n|---|---|---|---|")?;
-    for bound in &results.simulation.bounds {
+    writeln!(out, "## Simulated networks\n\n![hops](results/hops.svg)\n")?;
+    for report in &results.simulations {
+        writeln!(out, "- {} nodes: `{}`", report.options.nodes, report.replay)?;
+    }
+    writeln!(out, "\n| what | measured | asked for | |\n|---|---|---|---|")?;
+    for bound in results.simulations.iter().flat_map(|report| &report.bounds) {
         let side = if bound.is_least { "≥" } else { "≤" };
         let (measured, asked) = (short(bound.measured), short(bound.bound));
         writeln!(out, "| {} | {measured} | {side} {asked} | {} |", bound.what, verdict(Some(bound.kept)))?;
