@@ -1,11 +1,12 @@
 //! The main job over a whole network in one process: what is published is fetched, whatever its size, also with half of the
 //! nodes gone; and what cannot be fetched is said to be so.
 
-use super::common::{content, fetch, fetch_range, newcomer, publish};
+use super::common::{DEADLINE, content, fetch, fetch_range, newcomer, publish};
 use bytes::Bytes;
-use palimpsest_client::{Error, Kind, StripeName};
+use palimpsest_client::{Error, Kind, Progress, PublishOptions, Source, StripeName};
 use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_every_kind_come_back_whole() {
@@ -123,6 +124,30 @@ async fn with_too_few_shards_left_it_says_how_many() {
             assert!(!matches!(stripe, StripeName::Reference { .. }), "{stripe}");
         }
         other => panic!("{other}"),
+    }
+    network.shutdown().await;
+}
+
+/// Shards, and those that are fetched back, leave at random moments; what comes of it is as of any publish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_is_spread_over_time() {
+    let network = Network::start(NetworkOptions::honest(8)).await.unwrap();
+    let client = network.client("patient").await.unwrap();
+    let file = content(34, 300_000);
+    let publish_over = async |source: Source, spread: Duration| {
+        let options = PublishOptions { spread: Some(spread), ..PublishOptions::default() };
+        tokio::time::timeout(DEADLINE, client.publish(source, options, &Progress::new())).await.unwrap()
+    };
+    let spread = Duration::from_secs(2);
+    let published = publish_over(Source::Bytes(file.clone()), spread).await.unwrap();
+    // Some seventy exponential times: their sum is far from half of its mean.
+    assert!(published.elapsed > spread / 2 && published.proven > 0, "{:?}", published.elapsed);
+    let reader = network.client("reader").await.unwrap();
+    assert!(fetch(&reader, &published.link).await.unwrap().0 == file);
+
+    let eight_days = Duration::from_secs(8 * 86_400);
+    for (source, spread) in [(Source::Bytes(file), eight_days), (Source::Stdin, spread)] {
+        assert_eq!(publish_over(source, spread).await.unwrap_err().kind(), Kind::Usage);
     }
     network.shutdown().await;
 }
