@@ -33,7 +33,7 @@ pub struct Handover {
     drain_begun: watch::Receiver<bool>,
     /// Whether the round under way began after draining did.
     drains: bool,
-    /// The holders there were at the last round; `None` before the first, which takes all for old.
+    /// The holders there were at the last round; `None` before there is a network.
     known: Option<BTreeSet<NodeId>>,
     /// Those that came since, for the round that is under way.
     newcomers: BTreeSet<NodeId>,
@@ -74,6 +74,9 @@ impl Handover {
         if !self.upkeep.steward.is_ready().await {
             return Ok(Step::Idle(NOT_READY));
         }
+        if self.known.is_none() {
+            self.known = Some(self.upkeep.steward.holders());
+        }
         if !self.waiting.is_empty() {
             let left = self.waiting.split_off(self.waiting.len().min(TOGETHER));
             let some = std::mem::replace(&mut self.waiting, left);
@@ -91,7 +94,7 @@ impl Handover {
             (self.seen, self.refused) = (0, 0);
             self.drains = self.upkeep.draining.is_on();
             let holders: BTreeSet<NodeId> = self.upkeep.steward.holders();
-            let known = self.known.replace(holders.clone()).unwrap_or_else(|| holders.clone());
+            let known = self.known.replace(holders.clone()).unwrap_or_default();
             self.newcomers = holders.difference(&known).copied().collect();
         }
         self.seen += listed.len() as u64;
