@@ -9,6 +9,7 @@
 //! ```
 
 mod handover;
+mod newcomers;
 mod records;
 mod run;
 mod scrub;

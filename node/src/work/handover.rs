@@ -8,6 +8,7 @@
 //!
 //! [`Giver`]: palimpsest_proto::flow::Giver
 
+use super::newcomers::Newcomers;
 use super::upkeep::{DRAIN_AGAIN, Upkeep};
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use crate::draining::Part;
@@ -33,9 +34,8 @@ pub struct Handover {
     drain_begun: watch::Receiver<bool>,
     /// Whether the round under way began after draining did.
     drains: bool,
-    /// The holders there were at the last round; `None` before there is a network.
-    known: Option<BTreeSet<NodeId>>,
-    /// Those that came since, for the round that is under way.
+    came: Newcomers,
+    /// Those that came of late, for the round that is under way.
     newcomers: BTreeSet<NodeId>,
     cursor: Option<Locator>,
     /// Shards that were listed and wait to be handed over, and to whom.
@@ -57,7 +57,7 @@ impl Handover {
             drain_begun: upkeep.draining.begun(),
             drains: false,
             upkeep,
-            known: None,
+            came: Newcomers::default(),
             newcomers: BTreeSet::new(),
             cursor: None,
             waiting: Vec::new(),
@@ -74,9 +74,7 @@ impl Handover {
         if !self.upkeep.steward.is_ready().await {
             return Ok(Step::Idle(NOT_READY));
         }
-        if self.known.is_none() {
-            self.known = Some(self.upkeep.steward.holders());
-        }
+        self.came.begin(|| self.upkeep.steward.holders());
         if !self.waiting.is_empty() {
             let left = self.waiting.split_off(self.waiting.len().min(TOGETHER));
             let some = std::mem::replace(&mut self.waiting, left);
@@ -93,9 +91,7 @@ impl Handover {
         if after.is_none() {
             (self.seen, self.refused) = (0, 0);
             self.drains = self.upkeep.draining.is_on();
-            let holders: BTreeSet<NodeId> = self.upkeep.steward.holders();
-            let known = self.known.replace(holders.clone()).unwrap_or_default();
-            self.newcomers = holders.difference(&known).copied().collect();
+            self.newcomers = self.came.look(self.upkeep.steward.holders());
         }
         self.seen += listed.len() as u64;
         self.cursor = listed.last().map(|(locator, _)| *locator);

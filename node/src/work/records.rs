@@ -7,6 +7,7 @@
 //! an address that is no longer near ─────────────────────────────────────┘    and then it is released here
 //! ```
 
+use super::newcomers::Newcomers;
 use super::upkeep::{DRAIN_AGAIN, Upkeep};
 use super::{Progress, Step, Work, WorkError, WorkStatus, blocking};
 use crate::draining::Part;
@@ -64,9 +65,8 @@ pub struct RecordKeeper {
     /// When each is to be looked at, and this node's rank.
     soon: BTreeMap<RecordAddress, (Instant, usize)>,
     begun: Instant,
-    /// The holders there were when it was last looked who came; `None` before there is a network.
-    known: Option<BTreeSet<NodeId>>,
-    /// Those that came since, while it is looked what they lack, and how far that is.
+    came: Newcomers,
+    /// Those that came of late, while it is looked what they lack, and how far that is.
     newcomers: BTreeSet<NodeId>,
     given_to: Option<RecordAddress>,
     next_look: Instant,
@@ -92,7 +92,7 @@ impl RecordKeeper {
             news,
             soon: BTreeMap::new(),
             begun: Instant::now(),
-            known: None,
+            came: Newcomers::default(),
             newcomers: BTreeSet::new(),
             given_to: None,
             next_look,
@@ -110,9 +110,7 @@ impl RecordKeeper {
         if !self.upkeep.steward.is_ready().await {
             return Ok(Step::Idle(NOT_READY));
         }
-        if self.known.is_none() {
-            self.known = Some(self.upkeep.steward.holders());
-        }
+        self.came.begin(|| self.upkeep.steward.holders());
         while let Ok(address) = self.news.try_recv() {
             self.note(address);
         }
@@ -167,9 +165,7 @@ impl RecordKeeper {
     }
 
     fn look_who_came(&mut self, now: Instant) {
-        let holders = self.upkeep.steward.holders();
-        let known = self.known.replace(holders.clone()).unwrap_or_default();
-        self.newcomers = holders.difference(&known).copied().collect();
+        self.newcomers = self.came.look(self.upkeep.steward.holders());
         self.given_to = None;
         self.next_look = now + self.upkeep.config.handover_every;
     }
