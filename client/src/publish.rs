@@ -9,6 +9,7 @@ mod proof;
 mod survival;
 
 use crate::clock::moment;
+use crate::config::show_duration;
 use crate::cutting::{self, Cut, Source};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -190,14 +191,15 @@ pub(crate) fn check_spread(source: &Source, options: &PublishOptions) -> Result<
     let Some(spread) = options.spread else { return Ok(()) };
     let most = SPREAD_MAX.min(Duration::from_secs(options.lease_seconds / SPREAD_PART));
     if spread > most {
-        let hours = most.as_secs() / 3_600;
+        let most = show_duration(most);
         return Err(Error::Usage(format!(
-            "a publish can be spread over {hours} hours at most, a quarter of its lease"
+            "a publish can be spread over {most} at most: 7d, or a quarter of its lease"
         )));
     }
-    match source {
-        Source::Stdin => Err(Error::Usage("to be spread over time, what is published must be a file".to_owned())),
-        Source::Path(_) | Source::Bytes(_) => Ok(()),
+    // It is read twice: of a pipe nothing would be left.
+    match source.size()? {
+        Some(_) => Ok(()),
+        None => Err(Error::Usage("to be spread over time, what is published must be a file, not a pipe".to_owned())),
     }
 }
 
@@ -356,6 +358,11 @@ impl Publish<'_> {
                 .collect();
             (place(&table, descriptor.locators(), descriptor.geometry().k()), already)
         };
+        for (locator, holder) in descriptor.locators().iter().zip(&already) {
+            if let Some(holder) = holder {
+                self.prove_perhaps(*locator, *holder);
+            }
+        }
         let resumed = already.iter().flatten().count() as u64;
         self.placed.resumed += resumed;
         self.progress.add_shards_needed(shards.len() as u64);
@@ -435,13 +442,18 @@ impl Publish<'_> {
             job.shards[usize::from(shard)] = None;
             self.progress.add_shards(1);
             let locator = job.descriptor.locators()[usize::from(shard)];
-            if self.spread.as_ref().is_some_and(|spread| rand::random_bool(spread.proved.min(1.0))) {
-                self.proof.add(locator, holder);
-            }
             let noted = self.journal.note(self.secret, &locator, holder);
             noted.map_err(|source| Error::Disk { path: "the journal".into(), doing: "write", source })?;
+            self.prove_perhaps(locator, holder);
         }
         Ok(())
+    }
+
+    /// Has a shard fetched back between the others, if the publish is spread over time and chance wants it.
+    fn prove_perhaps(&mut self, locator: Locator, holder: NodeId) {
+        if self.spread.as_ref().is_some_and(|spread| rand::random_bool(spread.proved.min(1.0))) {
+            self.proof.add(locator, holder);
+        }
     }
 
     /// Takes a stripe that is done into the account.

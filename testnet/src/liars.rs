@@ -132,8 +132,8 @@ mod tests {
     async fn a_liar_hides_the_honest_and_names_its_friends() {
         let plot = Plot::new(4, 3, 1).unwrap();
         let mut rng = StdRng::seed_from_u64(2);
-        let keys: Vec<NodeKey> = (0..3).map(|_| NodeKey::search(&mut rng).1).collect();
-        let [liar, friend, honest] = &keys[..] else { unreachable!() };
+        let keys: [NodeKey; 3] = std::array::from_fn(|_| NodeKey::search(&mut rng).1);
+        let [liar, friend, honest] = &keys;
         let mut table = NodeTable::new();
         let learn = |table: &mut NodeTable, key: &NodeKey| {
             let bytes = describe(key, &"/memory/9".parse().unwrap()).unwrap();
