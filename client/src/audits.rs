@@ -3,11 +3,11 @@
 use crate::clock::moment;
 use crate::rounds::{Heard, ask_each};
 use crate::session::Session;
-use crate::survey::DEAD_BELOW;
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::flow::wardens;
 use palimpsest_proto::ids::{NodeId, RootAddress};
 use palimpsest_proto::message::{Answer, Ask};
+use palimpsest_proto::select::PASSED_OVER;
 use std::sync::Arc;
 
 /// What a stripe's wardens say of their audits.
@@ -35,7 +35,7 @@ pub(crate) async fn last_audits(session: &Arc<Session>, descriptors: &[Descripto
         for (stripe, descriptor) in descriptors.iter().enumerate() {
             let root = descriptor.root_address();
             let mut all = session.without_guard(wardens(&table, &root.record_addresses()).into_iter().collect());
-            all.retain(|id| session.chance(&table, &experience, id, now) >= DEAD_BELOW);
+            all.retain(|id| session.chance(&table, &experience, id, now) >= PASSED_OVER);
             wanted.extend(all.into_iter().map(|id| (id, (stripe, root))));
         }
     }

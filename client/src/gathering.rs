@@ -8,6 +8,7 @@
 use crate::clock::moment;
 use crate::error::Error;
 use crate::lane::{Done, Lane, Way};
+use crate::policy::AHEAD;
 use crate::progress::Progress;
 use crate::repair::{Repaired, scatter};
 use crate::said::Got;
@@ -27,9 +28,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// Stripes gathered, decoded or waiting to be given out at once: 4 MiB each, twice while being rebuilt.
-const AHEAD: usize = 4;
 
 /// Stripes being healed at once, and shards put back by one fetch at most (32 MiB): a reader helps, and does not pay for the
 /// whole network.

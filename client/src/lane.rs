@@ -1,5 +1,6 @@
 //! Requests as tasks, as many at once as the window allows. A lane belongs to one publish or fetch; dropping it ends its
-//! tasks, and the exchange with the guard that one of them may have brought about. A request that is overdue is reported as timed out, and once more if its answer comes late after all.
+//! tasks, and what they may have brought about: an exchange with the guard, scouts. A request that is overdue is reported as timed out,
+//! and once more if its answer comes late after all.
 
 use crate::clock::{moment, sleep_until};
 use crate::session::{Lost, Session};
@@ -33,6 +34,8 @@ pub(crate) struct Lane<T, R> {
     tasks: JoinSet<(FlightId, Result<R, Lost>)>,
     /// The table's news being taken from the guard: mostly none, and one at a time.
     learning: JoinSet<()>,
+    /// Scouts on their way: mostly none, and one party at a time.
+    scouting: JoinSet<()>,
     running: HashMap<FlightId, Running<T>>,
     awaited: usize,
     news: VecDeque<Done<T, R>>,
@@ -50,6 +53,7 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
             session,
             tasks: JoinSet::new(),
             learning: JoinSet::new(),
+            scouting: JoinSet::new(),
             running: HashMap::new(),
             awaited: 0,
             news: VecDeque::new(),
@@ -116,6 +120,11 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
             if self.learning.is_empty() && self.session.is_news_due() {
                 let session = self.session.clone();
                 self.learning.spawn(async move { session.take_news().await });
+            }
+            while self.scouting.try_join_next().is_some() {}
+            if self.scouting.is_empty() && self.session.is_scouting_due() {
+                let session = self.session.clone();
+                self.scouting.spawn(async move { session.scout().await });
             }
             if self.session.suspects_guard() {
                 self.session.mend_guard().await;

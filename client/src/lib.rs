@@ -9,6 +9,7 @@ pub mod config;
 pub mod cpu;
 pub mod keyring;
 pub mod net;
+pub mod policy;
 
 mod audits;
 mod client;

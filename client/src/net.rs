@@ -24,6 +24,7 @@ mod join;
 mod kademlia;
 mod links;
 mod muxer;
+mod not_found;
 mod reader;
 mod room;
 mod streams;
@@ -43,7 +44,7 @@ pub use sync::SyncReport;
 pub use transport::Transport;
 
 use behaviour::Behaviour;
-use directory::Directory;
+use directory::{Directory, Heed};
 use endpoint::{Command, Endpoint};
 use libp2p::Swarm;
 use libp2p::core::upgrade::Version;
@@ -284,7 +285,7 @@ impl Net {
             server: config.server,
             transport: config.transport,
             wall: config.wall,
-            directory: Directory::new(table, local, config.transport, config.wall),
+            directory: Directory::new(table, local, config.server, config.transport, config.wall),
             links: Links::new(config.connections_max as usize),
             handler,
             counters: Counters::default(),
@@ -365,9 +366,17 @@ impl Net {
             .map_err(|_| SendError::TimedOut)?
     }
 
-    /// Exchanges node tables with a node that is connected or in the table. A client takes only, and tells nothing.
+    /// Exchanges node tables with a node that is connected or in the table. A client takes descriptors only, and tells nothing.
     pub async fn sync(&self, with: NodeId, deadline: Duration) -> Result<SyncReport, NetError> {
-        self.in_time(deadline, sync::exchange(&self.0.shared, with)).await
+        let heed = if self.0.shared.server { Heed::Weighed } else { Heed::Ignored };
+        self.in_time(deadline, sync::exchange(&self.0.shared, with, heed)).await
+    }
+
+    /// The same with a guard. A client takes its word on who is lost in the place of all that it heard before; a node, which sees
+    /// for itself, weighs it as that of any other.
+    pub async fn sync_with_guard(&self, guard: NodeId, deadline: Duration) -> Result<SyncReport, NetError> {
+        let heed = if self.0.shared.server { Heed::Weighed } else { Heed::Believed };
+        self.in_time(deadline, sync::exchange(&self.0.shared, guard, heed)).await
     }
 
     /// Asks Kademlia who is near a random place: some nodes and where they say they are. Nothing of it is checked; a

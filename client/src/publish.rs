@@ -3,8 +3,10 @@
 //! ```text
 //! cutting (own thread) ─► up to ACTIVE stripes ─ Scatter::poll ─► lane ─► holders ─► receipts ─► journal
 //!                    end ─► root record to the nodes nearest to its addresses ─► a sample fetched back ─► link
+//!                                                 holders that do not have it: placed anew, proven anew ◄─┘
 //! ```
 
+mod mend;
 mod proof;
 mod survival;
 
@@ -15,10 +17,12 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
 use crate::pace::Pace;
+use crate::policy::{ACTIVE, PROOF_ROUNDS, PROOF_SAMPLE, RECORD_PAUSE, RECORD_TRIES, SEED_COPIES, is_proof};
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
 use crate::said::Put;
 use crate::session::Session;
+use mend::Keepsake;
 use palimpsest_proto::coding::{Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{Capability, ConvergenceSecret, EncoderStats, Finished};
 use palimpsest_proto::fair::Stamp;
@@ -29,6 +33,7 @@ use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_B
 use palimpsest_proto::select::{diversions, place};
 use palimpsest_proto::time::{Moment, Timestamp};
 use proof::Proof;
+use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,21 +43,10 @@ use tokio::task::{JoinError, JoinSet};
 
 pub(crate) use survival::{FRACTIONS, living_holders, networks, survival};
 
-/// Stripes being placed at once (13 MiB each at `--survive 50%`), their shards in random order: enough that the last shards of
-/// one overlap the first of the next, and that holders cannot tell small files' stripes by the order in which shards come.
-const ACTIVE: usize = 3;
-/// Nodes near each address of a stripe's descriptor that are given it as a record; they become its wardens, and spread it to
-/// the others. Two, so that with the six in all a stripe has a warden though half of the nodes die before it is spread.
-const SEED_COPIES: usize = 2;
 /// Descriptors being seeded at once.
 const SEEDING_MAX: usize = 8;
 /// How long a round pauses in which nothing could be done.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
-/// Shards fetched back as a proof: enough that holders who drop one in ten show with 95 %.
-const SAMPLE: usize = 32;
-/// Rounds for the root record, and the pause after the first of them; later ones are longer.
-const RECORD_TRIES: u32 = 4;
-const RECORD_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest time over which a publish is spread: 7 days. And the part of the lease that it may take.
 pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -130,8 +124,8 @@ struct Spreading {
 
 impl Spreading {
     fn new(over: Duration, shards: u64) -> Spreading {
-        let pace = Pace::new(over, shards + SAMPLE as u64, moment());
-        Spreading { pace, proved: SAMPLE as f64 / shards.max(1) as f64 }
+        let pace = Pace::new(over, shards + PROOF_SAMPLE as u64, moment());
+        Spreading { pace, proved: PROOF_SAMPLE as f64 / shards.max(1) as f64 }
     }
 }
 
@@ -180,7 +174,27 @@ pub(crate) struct Publish<'a> {
     wardens: bool,
     seeding: JoinSet<Spread>,
     placed: Placed,
+    kept: Keepsake,
     progress: &'a Progress,
+}
+
+impl Placed {
+    /// Takes it into the account who has a stripe's shards.
+    fn note_loads(&mut self, descriptor: &Descriptor, holders: &[Option<NodeId>]) {
+        let mut loads: BTreeMap<NodeId, u32> = BTreeMap::new();
+        holders.iter().flatten().for_each(|holder| *loads.entry(*holder).or_default() += 1);
+        self.holders.extend(loads.keys());
+        let mut counts: Vec<u32> = loads.into_values().collect();
+        counts.sort_unstable();
+        *self.loads.entry((descriptor.geometry().k(), counts)).or_default() += 1;
+    }
+
+    /// The same for all stripes, since holders have changed.
+    fn recount<'s>(&mut self, stripes: impl Iterator<Item = (&'s Descriptor, &'s [Option<NodeId>])>) {
+        self.loads.clear();
+        self.holders.clear();
+        stripes.for_each(|(descriptor, holders)| self.note_loads(descriptor, holders));
+    }
 }
 
 /// Whether a publish can be spread as it is asked to be.
@@ -237,6 +251,7 @@ pub(crate) async fn publish(
         wardens: options.wardens,
         seeding: JoinSet::new(),
         placed: Placed::default(),
+        kept: Keepsake::default(),
         progress,
     };
     let (finished, stats) = publish.place_all(source, options.survive).await?;
@@ -462,14 +477,12 @@ impl Publish<'_> {
         if let Some(ScatterVerdict::Short { placed, wanted }) = job.scatter.verdict() {
             self.placed.short += (wanted - placed) as u64;
         }
-        let mut loads: BTreeMap<NodeId, u32> = BTreeMap::new();
         for (locator, holder) in job.descriptor.locators().iter().zip(job.scatter.stored()) {
             let Some(holder) = holder else { continue };
-            *loads.entry(*holder).or_default() += 1;
             self.placed.shards += 1;
             self.placed.seen += 1;
             // Reservoir sampling (Vitter's algorithm R): each placed shard is in the sample with equal probability.
-            if self.placed.sample.len() < SAMPLE {
+            if self.placed.sample.len() < PROOF_SAMPLE {
                 self.placed.sample.push((*locator, *holder));
             } else {
                 let at = rand::random_range(0..self.placed.seen) as usize;
@@ -483,10 +496,8 @@ impl Publish<'_> {
             self.seeding.spawn(async move { records::spread(&session, &descriptor, lease_until, SEED_COPIES).await });
         }
         self.placed.stripes += 1;
-        self.placed.holders.extend(loads.keys());
-        let mut counts: Vec<u32> = loads.into_values().collect();
-        counts.sort_unstable();
-        *self.placed.loads.entry((job.descriptor.geometry().k(), counts)).or_default() += 1;
+        self.placed.note_loads(&job.descriptor, job.scatter.stored());
+        self.kept.keep(&job.descriptor, job.scatter.stored());
         self.progress.add_bytes(job_bytes(&job.descriptor));
     }
 
@@ -506,25 +517,34 @@ impl Publish<'_> {
     }
 
     /// Fetches a sample of what was placed over other paths, unless that was done meanwhile; a shard that does not come back is
-    /// counted against the promise only if many do not.
+    /// counted against the promise only if many do not. Then what was acknowledged and not kept is placed anew, and proven anew.
     async fn prove(&mut self) -> Result<(usize, usize), Error> {
         if self.spread.is_none() {
             std::mem::take(&mut self.placed.sample)
                 .into_iter()
                 .for_each(|(locator, holder)| self.proof.add(locator, holder));
         }
-        while !self.proof.is_done() {
-            while self.proof.send_one() {}
-            if let Some(done) = self.proof.next(None).await {
-                self.proof.take(&done);
+        let mut rounds = 1;
+        loop {
+            while !self.proof.is_done() {
+                while self.proof.send_one() {}
+                if let Some(done) = self.proof.next(None).await {
+                    self.proof.take(&done);
+                }
             }
+            let (proven, total) = self.proof.counts();
+            if is_proof(proven, total) {
+                return Ok((proven, total));
+            }
+            let liars = self.proof.liars().clone();
+            if rounds == PROOF_ROUNDS || !self.mend(&liars).await {
+                return Err(Error::Unproven { came: proven, sampled: total });
+            }
+            rounds += 1;
+            self.proof = Proof::new(self.session.clone());
+            let sample = self.kept_shards().sample(&mut rand::rng(), PROOF_SAMPLE);
+            sample.into_iter().for_each(|(locator, holder)| self.proof.add(locator, holder));
         }
-        let (proven, total) = self.proof.counts();
-        // Holders may die between receipt and proof: up to a half of them is what the code is for.
-        if proven * 2 < total {
-            return Err(Error::Unproven { came: proven, sampled: total });
-        }
-        Ok((proven, total))
     }
 }
 

@@ -12,7 +12,7 @@ use palimpsest_proto::flow::{RecordSpread, SpreadOutcome};
 use palimpsest_proto::ids::{NodeId, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::{RECORD_ADDRESSES, RECORD_HEAD_BYTES, RECORDS_PUT_BYTES_MAX, RECORDS_PUT_MAX};
-use palimpsest_proto::select::candidates;
+use palimpsest_proto::select::{PASSED_OVER, living_candidates};
 use palimpsest_proto::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,8 +35,11 @@ pub(crate) async fn spread(
     let addresses = descriptor.root_address().record_addresses();
     let record = Bytes::from(descriptor.encode());
     let near: [Vec<NodeId>; RECORD_ADDRESSES] = {
-        let table = session.table();
-        addresses.map(|address| session.without_guard(candidates(&table, &address.position())))
+        let (table, now) = (session.table(), moment());
+        let experience = session.experience();
+        let outcomes = &experience.outcomes;
+        let lives = |id: &NodeId| outcomes.chance(&table, id, now) >= PASSED_OVER;
+        addresses.map(|address| session.without_guard(living_candidates(&table, &address.position(), lives)))
     };
     let counts = std::array::from_fn(|number| near[number].len());
     let mut spread = RecordSpread::new(near.into(), copies);

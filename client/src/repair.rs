@@ -49,6 +49,8 @@ pub enum RepairError {
 pub struct Repaired {
     /// Shards that are there now and were not before.
     pub placed: Vec<u8>,
+    /// Who acknowledged each of them.
+    pub holders: Vec<NodeId>,
     /// Shards that found no holder.
     pub short: usize,
     /// Bytes of shards fetched and stored, those that were stored in vain included.
@@ -177,6 +179,7 @@ pub(crate) async fn scatter(
             repaired.bytes += SHARD_BYTES as u64;
             if shards[usize::from(index)].take().is_some() {
                 repaired.placed.push(index);
+                repaired.holders.push(holder);
             }
         }
     }

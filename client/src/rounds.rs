@@ -2,6 +2,7 @@
 
 use crate::clock::moment;
 use crate::lane::{Lane, Way};
+use crate::policy::UNSENT_FREE;
 use crate::session::{Lost, Session};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::{Answer, Ask, Refusal};
@@ -13,9 +14,6 @@ use std::time::Duration;
 
 /// A node that does not answer a question in this many tries, over different relays, is taken for gone.
 const TRIES: usize = 3;
-/// How often a question that a guard is thought to have swallowed is asked again without counting as a try: where all who
-/// are left to be asked are silent, it is their guard that seems deaf, whichever it is.
-pub(crate) const UNSENT_FREE: usize = 4;
 /// How long a question pauses that was refused for the time being by a node that did not say for how long; longer with each try.
 const PAUSE: Duration = Duration::from_millis(500);
 /// No node holds a round up for longer with one refusal.

@@ -9,11 +9,13 @@
 //! do next is the business of whoever asked (see [`crate::lane`]).
 
 mod open;
+mod scouting;
 
 use crate::clock::{moment, timestamp};
 use crate::cpu::Account;
 use crate::error::Error;
 use crate::net::{Net, PacketHandler, SendError, SharedTable};
+use crate::policy::{GUARD_AS_HOLDER, UNSENT_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use palimpsest_proto::flow::{FlightId, Flights};
@@ -37,16 +39,10 @@ const SEND_DEADLINE: Duration = Duration::from_secs(10);
 const LATE_FOR: Duration = Duration::from_secs(30);
 /// Leases end at multiples of this.
 const LEASE_GRAIN_SECONDS: u64 = 86_400;
-/// Requests in a row of which it is said that nobody but the guard is to blame: a dozen guards that pass nothing on, each
-/// found out after 32 silences and what had left meanwhile. Those that follow count as silences of whoever was asked, so
-/// that a run without a network ends.
-const UNSENT_MAX: u32 = 1024;
 /// The guard is asked for news of the table when so many requests stayed silent, but not more often than that, and in any case
 /// after a while: nodes that were started again have new onion keys.
 const NEWS_SILENCES: usize = 16;
 const NEWS_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
-/// The guard knows who asks: it is asked for nothing itself while there is another.
-const GUARD_AS_HOLDER: f64 = 0.001;
 
 /// Replies that are waited for, by the identifier that their reply block carries. Bounded by the window and by what is late.
 #[derive(Default)]
@@ -139,13 +135,14 @@ pub(crate) struct Session {
     /// How many more requests may be called unsent; full again with each answer.
     unsent_left: AtomicU32,
     news: Mutex<News>,
+    scouting: Mutex<scouting::Scouting>,
     folder: PathBuf,
     bootstrap: Vec<String>,
 }
 
-/// When the guard was last asked for news of the table, and how many requests stayed silent since.
+/// When the guard was last asked for news of the table, if it was, and how many requests stayed silent since.
 struct News {
-    at: Moment,
+    at: Option<Moment>,
     silences: usize,
 }
 
@@ -223,17 +220,30 @@ impl Session {
 
     /// Chooses a path to `holder`, not one of `used` if there are others, and counts the request as on its way.
     pub(crate) fn depart(&self, holder: NodeId, used: &[(NodeId, NodeId)]) -> Option<Departure> {
+        let choose = |table: &NodeTable, outcomes: &mut Outcomes, now| {
+            let rules = PathRules { own: self.own_id(), guard: self.guard(), holder, used };
+            choose_path(&mut rand::rng(), table, outcomes, &rules, now)
+        };
+        self.route(holder, choose, Flights::depart)
+    }
+
+    /// A request to `holder` by the path that `choose` gives it, counted by `count` once it is known that it can leave.
+    fn route(
+        &self,
+        holder: NodeId,
+        choose: impl FnOnce(&NodeTable, &mut Outcomes, Moment) -> Option<Path>,
+        count: impl FnOnce(&mut Flights, [NodeId; 3], Moment) -> FlightId,
+    ) -> Option<Departure> {
         let guard = self.guard();
         let now = moment();
         let table = self.table();
         let mut experience = self.experience();
-        let rules = PathRules { own: self.own_id(), guard, holder, used };
-        let path = choose_path(&mut rand::rng(), &table, &mut experience.outcomes, &rules, now)?;
+        let path = choose(&table, &mut experience.outcomes, now)?;
         let hop = |id: NodeId| table.get(&id).map(|node| Hop::new(id, OnionPublic(node.signed().onion)));
         let me = Hop::new(self.net.local_id(), self.inbox.ring.public());
         let forward = [hop(guard)?, hop(path.middle)?, hop(holder)?];
         let back = [hop(path.back)?, hop(guard)?, me];
-        let flight = experience.flights.depart(path.nodes(holder), now);
+        let flight = count(&mut experience.flights, path.nodes(holder), now);
         Some(Departure { flight, path, guard, forward, back })
     }
 
@@ -325,10 +335,10 @@ impl Session {
         }
         let (now, (least, most)) = (moment(), NEWS_PAUSES);
         let mut news = lock(&self.news);
-        let old = now.since(news.at);
+        let old = news.at.map_or(most, |at| now.since(at));
         let due = old >= most || (old >= least && news.silences >= NEWS_SILENCES);
         if due {
-            *news = News { at: now, silences: 0 };
+            *news = News { at: Some(now), silences: 0 };
         }
         due
     }

@@ -9,7 +9,7 @@ use crate::repair::{self, RepairError, Repaired};
 use crate::rounds::{Heard, Reply, ask_all};
 use crate::service::Service;
 use crate::session::{Replies, Session};
-use crate::survey::{self, Claim, DEAD_BELOW, Found, Proof};
+use crate::survey::{self, Claim, Found, Proof};
 use palimpsest_proto::coding::{Descriptor, Shard};
 use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::Giver;
@@ -17,7 +17,7 @@ use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::params::CANDIDATES;
-use palimpsest_proto::select::{NodeTable, place, with_region};
+use palimpsest_proto::select::{NodeTable, PASSED_OVER, place, with_region};
 use palimpsest_proto::time::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ impl Steward {
         let mut near = with_region(&table, position);
         let own = self.session.net.local_id();
         let (now, experience) = (moment(), self.session.experience());
-        near.retain(|id| *id == own || self.session.chance(&table, &experience, id, now) >= DEAD_BELOW);
+        near.retain(|id| *id == own || self.session.chance(&table, &experience, id, now) >= PASSED_OVER);
         let rank = near.iter().position(|id| *id == own);
         near.retain(|id| *id != own);
         (near, rank)
@@ -99,7 +99,7 @@ impl Steward {
         let giver = Giver { own: self.session.net.local_id(), drains, newcomers };
         giver.receivers(&table, locator, |id| {
             let full = experience.outcomes.is_full(id, now);
-            !full && self.session.chance(&table, &experience, id, now) >= DEAD_BELOW
+            !full && self.session.chance(&table, &experience, id, now) >= PASSED_OVER
         })
     }
 
@@ -118,7 +118,7 @@ impl Steward {
         let (table, now) = (self.session.table(), moment());
         let experience = self.session.experience();
         let placement = place(&table, descriptor.locators(), descriptor.geometry().k());
-        let lives = |id: &&NodeId| self.session.chance(&table, &experience, id, now) >= DEAD_BELOW;
+        let lives = |id: &&NodeId| self.session.chance(&table, &experience, id, now) >= PASSED_OVER;
         let holders = (0..placement.shards()).map(|shard| placement.candidates(shard).iter().find(lives).copied());
         Found { holders: holders.collect(), ..Found::nothing(0) }
     }

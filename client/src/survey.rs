@@ -13,12 +13,9 @@ use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::coding::audit::{self, Leaf};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
-use palimpsest_proto::select::{NodeTable, place, whereabouts};
+use palimpsest_proto::select::{NodeTable, PASSED_OVER, place, whereabouts};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Candidates less likely to live than this are not asked: who lives has what was placed since.
-pub(crate) const DEAD_BELOW: f64 = 0.25;
 
 /// What was found of one stripe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +74,7 @@ impl Missing {
 /// Those who likely live and are not our guard, the first last.
 fn living(session: &Session, table: &NodeTable, nodes: Vec<NodeId>) -> Vec<NodeId> {
     let (now, experience) = (moment(), session.experience());
-    let lives = |id: &NodeId| session.chance(table, &experience, id, now) >= DEAD_BELOW;
+    let lives = |id: &NodeId| session.chance(table, &experience, id, now) >= PASSED_OVER;
     session.without_guard(nodes).into_iter().rev().filter(lives).collect()
 }
 

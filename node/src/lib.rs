@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod audits;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod draining;

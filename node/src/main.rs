@@ -1,9 +1,7 @@
 //! `pald`: the Palimpsest storage node.
 
-mod cli;
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    palimpsest_node::cli::main()
 }

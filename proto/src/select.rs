@@ -20,7 +20,9 @@ pub(crate) mod testing;
 pub use guard::GuardList;
 pub use network::Network;
 pub(crate) use outcomes::PROVEN_MIN;
-pub use outcomes::{Blame, Outcomes};
+pub use outcomes::{Blame, FOUND_DEAD, Outcomes, PASSED_OVER};
 pub use path::{Path, PathRules, choose_path};
-pub use placement::{Placement, Whereabouts, candidates, diversions, place, whereabouts, with_region};
+pub use placement::{
+    Placement, Whereabouts, candidates, diversions, living_candidates, place, whereabouts, with_region,
+};
 pub use table::{BUCKETS, Entry, Health, Inserted, NodeTable};

@@ -1,10 +1,12 @@
 //! The node table as the network uses it: the only file here that touches its lock, which is never held across an await.
 
 use super::Transport;
+use super::not_found::NotFound;
 use super::{SharedTable, TableLiar, Told, clock};
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::params::TABLE_NODES_MAX;
 use palimpsest_proto::record::SignedNodeDescriptor;
 use palimpsest_proto::select::{BUCKETS, Entry, Inserted, NodeTable};
 use palimpsest_proto::time::Moment;
@@ -17,6 +19,11 @@ use std::time::Duration;
 const LOST_PARTNERS: u32 = 8;
 /// Descriptors checked between two chances for other tasks: some 4 ms of signatures.
 const CHECKED_AT_ONCE: usize = 64;
+/// Nodes of a server's table that it never met: half of the table at most, so that nodes that nobody is push out nobody.
+const STRANGERS_MAX: usize = TABLE_NODES_MAX / 2;
+
+/// Strangers drawn to find one that we can dial.
+const STRANGERS_LOOKED_AT: usize = 8;
 
 /// A node's id shortened: enough to find it in a table that holds it.
 pub(super) type Prefix = [u8; 8];
@@ -32,19 +39,40 @@ pub(super) struct Merged {
     pub(super) returned: Vec<NodeId>,
 }
 
+/// Whose word on who is lost is taken, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// It is weak evidence: what was seen or signed later counts more. How nodes hear each other.
+    Weighed,
+    /// It is all that counts: who is not named is not lost. How a client hears its guard, which sees for it.
+    Believed,
+    /// It is nothing. How a client hears those with whom it compares tables.
+    Ignored,
+}
+
 /// See the module.
 pub(super) struct Directory {
     table: SharedTable,
     /// Nodes marked lost whose loss is not verified. Choosers avoid them like lost ones; others are not told.
     suspects: Mutex<HashSet<NodeId>>,
+    /// Who was not found where it should be. Locked after the table.
+    not_found: Mutex<NotFound>,
     local: NodeId,
+    /// Whether this node finds out by itself who is there. A client does not: its dials would tell whom it knows.
+    verifies: bool,
     transport: Transport,
     wall: clock::Wall,
 }
 
 impl Directory {
-    pub(super) fn new(table: SharedTable, local: NodeId, transport: Transport, wall: clock::Wall) -> Directory {
-        Directory { table, suspects: Mutex::default(), local, transport, wall }
+    pub(super) fn new(
+        table: SharedTable,
+        local: NodeId,
+        verifies: bool,
+        transport: Transport,
+        wall: clock::Wall,
+    ) -> Directory {
+        Directory { table, suspects: Mutex::default(), not_found: Mutex::default(), local, verifies, transport, wall }
     }
 
     // A panic elsewhere while the lock was held leaves a table that is still a table.
@@ -81,10 +109,29 @@ impl Directory {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn not_found(&self) -> MutexGuard<'_, NotFound> {
+        self.not_found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The node lives.
     pub(super) fn mark_seen(&self, id: &NodeId) {
         self.suspects().remove(id);
         self.write().mark_seen(id, clock::moment());
+        self.not_found().found(id);
+    }
+
+    /// A node that was never met and may be dialled now, chosen at random; none that is one of `meeting`.
+    pub(super) fn stranger(&self, meeting: &HashSet<NodeId>) -> Option<(NodeId, Vec<Multiaddr>)> {
+        let now = clock::moment();
+        let table = self.read();
+        let not_found = self.not_found();
+        let wanted = |id: &&NodeId| **id != self.local && !meeting.contains(*id) && !not_found.is_paused(id, now);
+        // Of some the addresses are of another transport; all of them are not read for that.
+        let some = table.strangers().iter().filter(wanted).sample(&mut rand::rng(), STRANGERS_LOOKED_AT);
+        some.into_iter().find_map(|id| {
+            let addresses = self.dialable(table.get(id)?);
+            (!addresses.is_empty()).then_some((*id, addresses))
+        })
     }
 
     /// The node may be gone. Says whether it is a node of the table.
@@ -102,6 +149,23 @@ impl Directory {
     pub(super) fn mark_lost(&self, id: &NodeId) -> bool {
         let suspected = self.suspects().remove(id);
         self.write().mark_lost(id, clock::moment()) || suspected
+    }
+
+    /// Nobody was found who is this node, at any of its addresses; says whether that is news for others. Who was never met is
+    /// forgotten.
+    pub(super) fn unreachable(&self, id: &NodeId) -> bool {
+        if !self.verifies {
+            return self.mark_lost(id);
+        }
+        let mut table = self.write();
+        let is_new = self.not_found().failed(*id, clock::moment());
+        if table.remove_stranger(id) {
+            drop(table);
+            self.suspects().remove(id);
+            return is_new;
+        }
+        drop(table);
+        self.mark_lost(id)
     }
 
     /// Forgets who is no longer valid.
@@ -150,10 +214,10 @@ impl Directory {
             for bytes in some {
                 let verified = SignedNodeDescriptor::decode(bytes.clone()).and_then(|unverified| {
                     let (id, seq) = unverified.claimed();
-                    if id == self.local || self.read().get(&id).is_some_and(|known| known.signed().seq >= seq) {
+                    if id == self.local || !self.is_wanted(&id, seq) {
                         return Ok(None);
                     }
-                    unverified.verify(self.wall.now()).map(Some)
+                    unverified.verify(self.wall.now()).map(|signed| self.is_somewhere(&signed).then_some(signed))
                 });
                 match verified {
                     Ok(signed) => checked.extend(signed),
@@ -163,11 +227,14 @@ impl Directory {
             if !checked.is_empty() {
                 let mut table = self.write();
                 for signed in checked {
-                    let id = signed.id;
-                    let inserted = table.insert(signed, clock::moment());
+                    let (id, now) = (signed.id, clock::moment());
+                    let lost = table.get(&id).and_then(|entry| entry.health().lost);
+                    let inserted = table.insert(signed, now);
                     merged.learnt += u64::from(matches!(inserted, Inserted::New | Inserted::Newer));
-                    let lost = table.get(&id).is_some_and(|entry| entry.health().lost.is_some());
-                    merged.returned.extend((lost && inserted == Inserted::Newer).then_some(id));
+                    if self.verifies && lost.is_some() && inserted == Inserted::Newer {
+                        table.set_lost(&id, lost);
+                        merged.returned.extend((!self.not_found().is_paused(&id, now)).then_some(id));
+                    }
                 }
             }
             tokio::task::yield_now().await;
@@ -175,16 +242,38 @@ impl Directory {
         merged
     }
 
-    /// Whom we believe lost, and for how long, the freshest first.
+    /// Whether a descriptor is news of somebody who may be there.
+    fn is_wanted(&self, id: &NodeId, seq: u64) -> bool {
+        let table = self.read();
+        match table.get(id) {
+            Some(known) => known.signed().seq < seq,
+            None if self.verifies => {
+                table.strangers().len() < STRANGERS_MAX && !self.not_found().is_paused(id, clock::moment())
+            }
+            None => true,
+        }
+    }
+
+    /// Whether there is a place at which it can be found out that there is such a node, by us or by others.
+    fn is_somewhere(&self, signed: &SignedNodeDescriptor) -> bool {
+        let all = signed.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok());
+        all.into_iter().any(|address| self.transport.dials(&address) || Transport::All.dials(&address))
+    }
+
+    /// Whom we believe lost, and for how long: the freshest first, and after them those whom we never met.
     pub(super) fn lost(&self, count_max: usize) -> Vec<(Prefix, Duration)> {
         let now = clock::moment();
         let table = self.read();
         let suspects = self.suspects();
-        let verified = table.lost().filter(|(id, _)| !suspects.contains(id));
-        let mut lost: Vec<(Prefix, Duration)> = verified.map(|(id, since)| (prefix(id), now.since(since))).collect();
-        lost.sort_unstable_by_key(|(_, age)| *age);
+        let not_found = self.not_found();
+        let known = table.lost().filter(|(id, _)| !suspects.contains(id)).map(|(id, since)| (false, id, since));
+        let unknown = not_found.paused(now).filter(|(id, _)| table.get(id).is_none());
+        let unknown = unknown.map(|(id, since)| (true, id, since));
+        let mut lost: Vec<(bool, Prefix, Duration)> =
+            known.chain(unknown).map(|(unknown, id, since)| (unknown, prefix(id), now.since(since))).collect();
+        lost.sort_unstable_by_key(|(unknown, _, age)| (*unknown, *age));
         lost.truncate(count_max);
-        lost
+        lost.into_iter().map(|(_, prefix, age)| (prefix, age)).collect()
     }
 
     /// What a liar tells in our place.
@@ -192,8 +281,38 @@ impl Directory {
         liar.0(self.local, &self.read())
     }
 
-    /// Takes another node's word on who is lost, unless we know better. Returns how much of it was news.
-    pub(super) fn hear_lost(&self, lost: &[(Prefix, Duration)], connected: impl Fn(&NodeId) -> bool) -> u64 {
+    /// Takes another node's word on who is lost. Who is connected lives, whatever it says. Returns how much of it was news.
+    pub(super) fn hear_lost(
+        &self,
+        lost: &[(Prefix, Duration)],
+        heed: Heed,
+        connected: impl Fn(&NodeId) -> bool,
+    ) -> u64 {
+        match heed {
+            Heed::Weighed => self.weigh_lost(lost, connected),
+            Heed::Believed => self.believe_lost(lost, connected),
+            Heed::Ignored => 0,
+        }
+    }
+
+    /// However fresh a descriptor is: whoever has made a node up signs for it as often as he likes.
+    fn believe_lost(&self, lost: &[(Prefix, Duration)], connected: impl Fn(&NodeId) -> bool) -> u64 {
+        let now = clock::moment();
+        let named: HashSet<Prefix> = lost.iter().map(|(prefix, _)| *prefix).collect();
+        let mut table = self.write();
+        let is_lost = |id: &NodeId| named.contains(&prefix(id)) && !connected(id);
+        let changed: Vec<(NodeId, bool)> = table
+            .iter()
+            .map(|(id, entry)| (*id, entry.health().lost.is_some(), is_lost(id)))
+            .filter_map(|(id, was, is)| (was != is).then_some((id, is)))
+            .collect();
+        for (id, is) in &changed {
+            table.set_lost(id, is.then_some(now));
+        }
+        changed.iter().map(|(_, is)| u64::from(*is)).sum()
+    }
+
+    fn weigh_lost(&self, lost: &[(Prefix, Duration)], connected: impl Fn(&NodeId) -> bool) -> u64 {
         if lost.is_empty() {
             return 0;
         }

@@ -149,6 +149,8 @@ impl Endpoint {
             Command::Connect { to, addresses, connected } => {
                 let waiter = Waiter::Connected(connected);
                 if self.swarm.is_connected(&to) {
+                    // It may have come before its descriptor did.
+                    address::node_id(&to).iter().for_each(|id| self.shared.directory.mark_seen(id));
                     waiter.serve(&mut self.swarm, to);
                 } else {
                     self.state.dials.dial_peer(&mut self.swarm, &self.shared, to, addresses, waiter);

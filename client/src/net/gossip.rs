@@ -1,9 +1,11 @@
 //! How nodes come to know each other: table exchanges with nodes chosen at random, quickly while there is news, rarely
-//! when there is none; and now and then a walk to a random place of the keyspace, for what gossip has not reached.
+//! when there is none; now and then a walk to a random place of the keyspace, for what gossip has not reached; and a dial of
+//! each node that was never met, since descriptors are cheap.
 //! Only servers gossip; a client asks for what it needs.
 
 mod pace;
 
+use super::directory::Heed;
 use super::endpoint::Command;
 use super::{NetError, Shared, clock, join, sync};
 use futures::channel::oneshot;
@@ -11,6 +13,7 @@ use libp2p::Multiaddr;
 use pace::Pace;
 use palimpsest_proto::ids::NodeId;
 use rand::seq::SliceRandom;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +39,12 @@ const WALK_DEADLINE: Duration = Duration::from_secs(25);
 const TAUGHT_MAX: usize = 256;
 /// Nodes found by a walk that are joined, if they are unknown.
 const WALK_JOINS_MAX: usize = 3;
+/// The first node that was never met is dialled after a while out of this range (ms): when a network starts, many meet anyway.
+const FIRST_MEETING_MS: Range<u64> = 1_000..2_000;
+/// The pause between two such dials, and the longer one where many connections are open: those of the former stay for a while.
+const MEETING_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+/// Such dials under way: those of nodes that nobody is may take until their deadline.
+const MEETINGS_MAX: usize = 8;
 /// Expired descriptors are forgotten this often.
 const EXPIRE: Duration = Duration::from_secs(60);
 
@@ -58,6 +67,8 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
     let mut next = Instant::now() + jitter(pace.pause());
     let mut next_walk = Instant::now() + seconds(FIRST_WALK_SECONDS);
     let mut next_expiry = Instant::now() + EXPIRE;
+    let mut meetings = Meetings::default();
+    let mut next_meeting = Instant::now() + Duration::from_millis(rand::random_range(FIRST_MEETING_MS));
     loop {
         tokio::select! {
             () = shared.changed.notified() => {
@@ -86,7 +97,11 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
                 next_expiry = Instant::now() + EXPIRE;
                 shared.directory.expire();
             }
+            () = sleep_until(next_meeting) => {
+                next_meeting = Instant::now() + jitter(meetings.begin(&shared));
+            }
             Some(_) = exchanges.join_next() => {}
+            Some(met) = meetings.tasks.join_next() => meetings.ended(met.ok()),
             Some(_) = joining.join_next() => {}
             Some(_) = walk.join_next() => {}
         }
@@ -117,7 +132,7 @@ fn begin_joining(shared: &Arc<Shared>, bootstrap: &[Multiaddr], joining: &mut Jo
         joining.spawn(async move {
             let joined = async {
                 let id = join::connect(&shared, None, vec![address]).await?;
-                sync::exchange(&shared, id).await
+                sync::exchange(&shared, id, Heed::Weighed).await
             };
             matches!(timeout(EXCHANGE_DEADLINE, joined).await, Ok(Ok(_)))
         });
@@ -126,7 +141,36 @@ fn begin_joining(shared: &Arc<Shared>, bootstrap: &[Multiaddr], joining: &mut Jo
 
 /// One exchange. Failures show in the counters, and a failed dial in the table.
 async fn exchange(shared: Arc<Shared>, partner: NodeId) {
-    let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner)).await;
+    let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner, Heed::Weighed)).await;
+}
+
+/// Dials of nodes that were never met: whether there is such a node shows only there.
+#[derive(Default)]
+struct Meetings {
+    tasks: JoinSet<NodeId>,
+    with: HashSet<NodeId>,
+}
+
+impl Meetings {
+    /// Begins one, if there is somebody to be met. Returns when to look again.
+    fn begin(&mut self, shared: &Arc<Shared>) -> Duration {
+        if self.tasks.len() < MEETINGS_MAX
+            && let Some((id, addresses)) = shared.directory.stranger(&self.with)
+        {
+            self.with.insert(id);
+            let shared = shared.clone();
+            self.tasks.spawn(async move {
+                // What comes of it is noted by the endpoint.
+                let _ = timeout(EXCHANGE_DEADLINE, join::dial_node(&shared, id, addresses)).await;
+                id
+            });
+        }
+        MEETING_PAUSES[usize::from(shared.links.are_many())]
+    }
+
+    fn ended(&mut self, with: Option<NodeId>) {
+        with.iter().for_each(|id| _ = self.with.remove(id));
+    }
 }
 
 /// A walk to a random place; unknown nodes found there are joined.
@@ -140,7 +184,7 @@ async fn explore(shared: Arc<Shared>) {
     for (id, addresses) in found.into_iter().take(WALK_JOINS_MAX) {
         let joined = async {
             join::connect(&shared, Some(id), addresses).await?;
-            sync::exchange(&shared, id).await
+            sync::exchange(&shared, id, Heed::Weighed).await
         };
         // A node that is not there any more is found at random places too.
         let _ = timeout(EXCHANGE_DEADLINE, joined).await;

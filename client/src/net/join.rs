@@ -41,6 +41,15 @@ pub(super) async fn connect(
     Err(failed)
 }
 
+/// Connects to a node at one of the addresses that it signed.
+pub(super) async fn dial_node(shared: &Shared, id: NodeId, addresses: Vec<Multiaddr>) -> Result<NodeId, NetError> {
+    let to = address::peer_id(&id).ok_or(NetError::Unreachable)?;
+    let (connected, result): (Connected, _) = oneshot::channel();
+    let command = Command::Connect { to, addresses, connected };
+    shared.commands.send(command).await.map_err(|_| NetError::Closed)?;
+    result.await.map_err(|_| NetError::Unreachable)?
+}
+
 async fn dial(shared: &Shared, peer: Option<PeerId>, at: Multiaddr) -> Result<NodeId, NetError> {
     let (connected, result): (Connected, _) = oneshot::channel();
     let command = match peer {

@@ -223,6 +223,11 @@ impl Links {
         self.connected.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
+    /// Whether so many connections are open that those which nobody needs now should be few: a quarter of all that may be.
+    pub(super) fn are_many(&self) -> bool {
+        self.connected.read().unwrap_or_else(PoisonError::into_inner).len() >= self.links_max / 4
+    }
+
     pub(super) fn on_connected(&self, id: NodeId) {
         self.connected.write().unwrap_or_else(PoisonError::into_inner).insert(id);
         self.back_offs.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);

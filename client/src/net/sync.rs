@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Every length is bounded before anything is allocated, the whole exchange stands under one deadline, and each
-//! descriptor is checked by its own signature: the partner is trusted with nothing but the word on who is lost, which is
-//! weak evidence everywhere.
+//! descriptor is checked by its own signature: the partner is trusted with nothing but the word on who is lost. For nodes that is
+//! weak evidence, which a dial overrules; a client, which dials nobody, takes the word of its guard and of nobody else.
 
 mod wire;
 
+use super::directory::Heed;
 use super::endpoint::Command;
 use super::streams::Protocol;
 use super::{NetError, Shared, Told};
@@ -46,8 +47,8 @@ pub struct SyncReport {
 }
 
 /// Begins an exchange with a node and sees it through.
-pub(super) async fn exchange(shared: &Shared, with: NodeId) -> Result<SyncReport, NetError> {
-    let exchanged = begin(shared, with).await;
+pub(super) async fn exchange(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, NetError> {
+    let exchanged = begin(shared, with, heed).await;
     match &exchanged {
         Ok(report) => on_done(shared, *report),
         Err(_) => shared.counters.sync_failures.add_one(),
@@ -72,7 +73,7 @@ fn on_done(shared: &Shared, report: SyncReport) {
     }
 }
 
-async fn begin(shared: &Shared, with: NodeId) -> Result<SyncReport, NetError> {
+async fn begin(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, NetError> {
     let (opened, stream) = oneshot::channel();
     let open = Command::Open { to: with, protocol: Protocol::Table, opened };
     shared.commands.send(open).await.map_err(|_| NetError::Closed)?;
@@ -81,7 +82,7 @@ async fn begin(shared: &Shared, with: NodeId) -> Result<SyncReport, NetError> {
     write(&mut stream, &Offer { digests: Box::new(shared.directory.digests()) }).await?;
     let Answer { digests, descriptors, lost } = read(&mut stream).await?;
     let more = descriptors.len() >= DESCRIPTORS_MAX;
-    let mut report = merge(shared, descriptors, &lost).await;
+    let mut report = merge(shared, descriptors, &lost, heed).await;
     report.more = more;
     let back = if shared.server { told(shared, &digests) } else { Return::default() };
     report.sent = back.descriptors.len() as u64;
@@ -105,7 +106,7 @@ async fn serve(shared: &Shared, with: NodeId, stream: &mut Stream) -> Result<Syn
     let report = if descriptors.is_empty() && !shared.directory.knows(&with) {
         SyncReport::default()
     } else {
-        merge(shared, descriptors, &lost).await
+        merge(shared, descriptors, &lost, Heed::Weighed).await
     };
     stream.close().await.map_err(|_| NetError::Unreachable)?;
     Ok(SyncReport { sent, ..report })
@@ -122,7 +123,7 @@ fn told(shared: &Shared, theirs: &[u64; BUCKETS]) -> Return {
     Return { descriptors: shared.directory.differing(theirs, DESCRIPTORS_MAX), lost: shared.directory.lost(LOST_MAX) }
 }
 
-async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lost]) -> SyncReport {
+async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lost], heed: Heed) -> SyncReport {
     let merged = shared.directory.merge(descriptors).await;
     shared.counters.descriptors_learnt.add(merged.learnt);
     shared.counters.descriptors_refused.add(merged.refused);
@@ -130,7 +131,7 @@ async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lo
         // Fails only at the end, when nothing is left to verify.
         let _ = shared.commands.send(Command::Verify(id)).await;
     }
-    let lost_marks = shared.directory.hear_lost(lost, |id| shared.links.is_connected(id));
+    let lost_marks = shared.directory.hear_lost(lost, heed, |id| shared.links.is_connected(id));
     SyncReport { received: merged.learnt, lost_marks, ..SyncReport::default() }
 }
 

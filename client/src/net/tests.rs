@@ -3,6 +3,7 @@
 mod hostile;
 mod mesh;
 mod packets;
+mod strangers;
 
 use super::*;
 use bytes::Bytes;
@@ -48,6 +49,11 @@ fn listen(transport: Transport) -> Multiaddr {
     }
     .parse()
     .unwrap()
+}
+
+/// Where who speaks in memory cannot look.
+fn elsewhere() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/9".parse().unwrap()
 }
 
 /// A loopback address at which nobody else on the machine listens: where a test gives a port up and takes it again, it was

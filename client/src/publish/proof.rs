@@ -1,16 +1,14 @@
 //! The proof: some of the shards that were placed are fetched back over other paths.
 
 use crate::lane::{Done, Lane, Way};
-use crate::rounds::UNSENT_FREE;
+use crate::policy::{PROOF_TRIES, UNSENT_FREE};
 use crate::said::Got;
 use crate::session::{Lost, Session};
 use palimpsest_proto::ids::{Locator, NodeId};
-use palimpsest_proto::message::Ask;
+use palimpsest_proto::message::{Ask, Refusal};
 use palimpsest_proto::time::Moment;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Tries for one sampled shard, over different paths.
-const TRIES: usize = 4;
 
 /// A shard that is to come back.
 struct Sampled {
@@ -27,11 +25,12 @@ pub(super) struct Proof {
     lane: Lane<usize, Got>,
     sampled: Vec<Sampled>,
     waiting: Vec<usize>,
+    liars: BTreeSet<NodeId>,
 }
 
 impl Proof {
     pub(super) fn new(session: Arc<Session>) -> Proof {
-        Proof { lane: Lane::new(session), sampled: Vec::new(), waiting: Vec::new() }
+        Proof { lane: Lane::new(session), sampled: Vec::new(), waiting: Vec::new(), liars: BTreeSet::new() }
     }
 
     /// Has this shard fetched back.
@@ -79,15 +78,22 @@ impl Proof {
         sampled.tries += 1;
         match &done.result {
             Ok(Got::Shard(_)) => sampled.came = true,
-            Err(Lost::TimedOut) if sampled.tries < TRIES => self.waiting.push(which),
+            // It had acknowledged the shard.
+            Ok(Got::Refused(Refusal::Absent)) | Err(Lost::Garbage) => _ = self.liars.insert(sampled.holder),
+            Err(Lost::TimedOut) if sampled.tries < PROOF_TRIES => self.waiting.push(which),
             Err(Lost::Unsent) if sampled.unsent < UNSENT_FREE => {
                 sampled.unsent += 1;
                 sampled.tries -= 1;
                 self.waiting.push(which);
             }
-            Err(Lost::Unsent) if sampled.tries < TRIES => self.waiting.push(which),
+            Err(Lost::Unsent) if sampled.tries < PROOF_TRIES => self.waiting.push(which),
             _ => {}
         }
+    }
+
+    /// Holders that answered, and do not have what they acknowledged.
+    pub(super) fn liars(&self) -> &BTreeSet<NodeId> {
+        &self.liars
     }
 
     /// How many came, and of how many.

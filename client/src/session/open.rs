@@ -7,6 +7,7 @@ use crate::cpu::Account;
 use crate::error::Error;
 use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
+use crate::policy::{CROSS_CHECK, GUARD_STAGGER};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use futures::future::join_all;
@@ -27,8 +28,6 @@ use std::time::Duration;
 
 /// Nodes that a table must hold before paths are built on it: guard, middle, holder, back, and one to choose.
 const TABLE_NODES_MIN: usize = 5;
-/// After this long without a connection the next guard is tried beside the first one.
-const GUARD_STAGGER: Duration = Duration::from_millis(700);
 /// The pause before the network is entered anew.
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 /// Rounds in which no bootstrap node answers, until nobody is there: each ends at once if all refuse, or within [`SYNC_DEADLINE`].
@@ -37,8 +36,6 @@ const ENTER_TRIES_MAX: u32 = 3;
 const GUARDS_TRIED_MAX: usize = 12;
 /// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
 const CROSS_CHECKED: usize = 3;
-/// How long a first run compares tables, once it has one.
-const CROSS_CHECK: Duration = Duration::from_millis(800);
 /// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
 const SYNC_ROUNDS_MAX: usize = 64;
 /// How long one exchange of tables may take.
@@ -57,6 +54,14 @@ pub(crate) struct SessionOptions {
     pub(crate) transport: Transport,
     /// How long finding the network may take.
     pub(crate) connect_deadline: Duration,
+}
+
+/// With whom tables are exchanged. Who is lost is the word of the guard alone: it is relied on anyway, and liars who are asked
+/// on a first run would call all others lost.
+#[derive(Clone, Copy)]
+enum Partner {
+    Guard,
+    Other,
 }
 
 fn read_cache(path: &Path) -> Option<Vec<u8>> {
@@ -127,7 +132,8 @@ impl Session {
             mending: tokio::sync::Mutex::new(()),
             mended: Mutex::new(moment()),
             unsent_left: AtomicU32::new(UNSENT_MAX),
-            news: Mutex::new(News { at: moment(), silences: 0 }),
+            news: Mutex::new(News { at: None, silences: 0 }),
+            scouting: Mutex::default(),
             net,
             table,
             experience: Mutex::new(Experience {
@@ -201,7 +207,7 @@ impl Session {
     }
 
     /// Connects to the first guard of the sample that answers, in the sample's order, and takes the news from it unless the
-    /// table `is_new`. A guard that is slow is not waited for: after [`GUARD_STAGGER`] the next one is tried beside it.
+    /// table `is_new`: then they come soon. A guard that is slow is not waited for: after [`GUARD_STAGGER`] the next one is tried beside it.
     async fn find_guard(&self, is_new: bool, tried: &mut Vec<String>) -> bool {
         let mut waiting = FuturesUnordered::new();
         let mut asked: Vec<NodeId> = Vec::new();
@@ -214,7 +220,7 @@ impl Session {
                     tried.extend(addresses.first().map(ToString::to_string).filter(|text| !tried.contains(text)));
                     waiting.push(async move {
                         let connected = self.net.connect(Some(id), addresses, SYNC_DEADLINE).await.is_ok();
-                        (id, connected && (is_new || self.sync_whole(id).await))
+                        (id, connected && (is_new || self.sync_whole(id, Partner::Guard).await))
                     });
                 }
                 None if waiting.is_empty() => return false,
@@ -224,6 +230,7 @@ impl Session {
             match tokio::time::timeout(pause, waiting.next()).await {
                 Ok(Some((id, true))) => {
                     lock(&self.guards).reached(&id);
+                    lock(&self.news).at = (!is_new).then(moment);
                     *self.guard.write().unwrap_or_else(PoisonError::into_inner) = id;
                     return true;
                 }
@@ -240,9 +247,13 @@ impl Session {
     }
 
     /// Takes all that a node knows and this client does not: exchanges are bounded, so it may take several.
-    async fn sync_whole(&self, id: NodeId) -> bool {
+    async fn sync_whole(&self, id: NodeId, partner: Partner) -> bool {
         for round in 0..SYNC_ROUNDS_MAX {
-            match self.net.sync(id, SYNC_DEADLINE).await {
+            let exchanged = match partner {
+                Partner::Guard => self.net.sync_with_guard(id, SYNC_DEADLINE).await,
+                Partner::Other => self.net.sync(id, SYNC_DEADLINE).await,
+            };
+            match exchanged {
                 Ok(report) if report.more => {}
                 Ok(_) => return true,
                 Err(_) => return round > 0,
@@ -278,7 +289,7 @@ impl Session {
             .filter_map(|text| Some((text, text.parse::<Multiaddr>().ok()?, known.get(text).copied())))
             .map(|(text, address, id)| async move {
                 let peer = self.net.connect(id, vec![address], SYNC_DEADLINE).await.ok()?;
-                self.sync_whole(peer).await.then_some((text, peer))
+                self.sync_whole(peer, Partner::Other).await.then_some((text, peer))
             })
             .collect();
         let mut found = Vec::new();
@@ -296,7 +307,7 @@ impl Session {
             // The others, and those whom the first one named, have this long to add to it. One that does not answer is simply not
             // compared with.
             let named = self.to_compare(&found);
-            let compare = join_all(named.iter().map(|id| self.sync_whole(*id)));
+            let compare = join_all(named.iter().map(|id| self.sync_whole(*id, Partner::Other)));
             let others = async {
                 while let Some(met) = meetings.next().await {
                     found.extend(met);
@@ -318,7 +329,7 @@ impl Session {
     /// Takes what the guard knows and this client does not. Ends by itself: each exchange has its deadline.
     pub(crate) async fn take_news(&self) {
         // Without news it goes on with what it has.
-        self.sync_whole(self.guard()).await;
+        self.sync_whole(self.guard(), Partner::Guard).await;
     }
 
     /// Makes sure that the guard still answers; takes another one if not. Whoever was blamed meanwhile is forgiven. Who

@@ -28,7 +28,7 @@ pub struct RepairPolicy {
     /// A stripe is repaired when this part of its spare (the shards beyond k), or less, is there: what keeps a stripe with
     /// little spare from waiting until there is none.
     pub spare: f64,
-    /// A shard that is missing for so long is repaired in any case.
+    /// A shard that is missing for so long is repaired in any case, and with it all that are missing at that time.
     pub patience: Duration,
     /// Shards in one sample.
     pub sample: usize,
@@ -205,17 +205,10 @@ impl Repair {
             self.suspicious = true;
             return;
         }
-        let wanted: Vec<u8> = if present <= self.policy.threshold(self.n, self.k) {
-            missing
-        } else {
-            let patience = self.policy.patience;
-            missing
-                .into_iter()
-                .filter(|shard| self.missed.get(shard).is_some_and(|at| now.since(*at) >= patience))
-                .collect()
-        };
-        if !wanted.is_empty() {
-            self.due = Some((now, wanted));
+        // Fetching k shards is the most of a repair's cost: when one shard is due, those that would be due next go with it.
+        let is_overdue = self.missed.values().any(|since| now.since(*since) >= self.policy.patience);
+        if !missing.is_empty() && (is_overdue || present <= self.policy.threshold(self.n, self.k)) {
+            self.due = Some((now, missing));
         }
     }
 

@@ -9,13 +9,11 @@
 
 use crate::flow::pairs::{Pair, Pairs, State};
 use crate::ids::NodeId;
-use crate::select::{PROVEN_MIN, Placement, Whereabouts};
+use crate::select::{PASSED_OVER, PROVEN_MIN, Placement, Whereabouts};
 use crate::time::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Candidates less likely to live than this are passed over while there are others.
-const DEAD_BELOW: f64 = 0.25;
 /// A holder that stayed silent so often is passed over for this shard,
 const TIMEOUTS_MAX: u8 = 2;
 /// unless it has just proven itself: then it is the relays that are silent.
@@ -225,7 +223,7 @@ impl Scatter {
         chance: &impl Fn(&NodeId) -> f64,
         diversions: &impl Fn(usize) -> Vec<NodeId>,
     ) -> Choice {
-        let lives = |node: &NodeId| chance(node) >= DEAD_BELOW;
+        let lives = |node: &NodeId| chance(node) >= PASSED_OVER;
         let near = self.pairs.near(item);
         if let Some(node) = self.best(near, now, self.hard_cap, chance) {
             return Choice::Node(node);
@@ -274,7 +272,7 @@ impl Scatter {
 
     /// The first that lives and is below its cap; else the least loaded that lives.
     fn best(&self, pairs: &[Pair], now: Moment, most: u32, chance: &impl Fn(&NodeId) -> f64) -> Option<NodeId> {
-        let living = || self.open(pairs, now, most, chance).filter(|(_, chance)| *chance >= DEAD_BELOW);
+        let living = || self.open(pairs, now, most, chance).filter(|(_, chance)| *chance >= PASSED_OVER);
         let below_cap = |node: &NodeId| self.load(node) < self.caps.get(node).copied().unwrap_or(1);
         living()
             .find(|(node, _)| below_cap(node))

@@ -2,6 +2,7 @@
 
 use crate::flow::pairs::{Pair, Pairs, State};
 use crate::ids::NodeId;
+use crate::select::FOUND_DEAD;
 use crate::time::Moment;
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ impl RecordSpread {
     /// The next record to send, if any is due: to those who likely live first, and of these to the nearest. `chance` of a node is
     /// [`crate::select::Outcomes::chance`].
     pub fn poll(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64) -> Option<SpreadSend> {
+        self.leave_out_the_dead(&chance);
         let wanting = (0..self.pairs.len()).filter(|address| self.wants(*address));
         // From the far end, since of equals the last is taken: the nearest.
         let open = wanting.flat_map(|address| self.pairs.item(address).iter().rev().map(move |p| (address, p)));
@@ -70,6 +72,17 @@ impl RecordSpread {
             .max_by(|a, b| a.2.total_cmp(&b.2))?;
         let attempt = self.pairs.ask(address, &node);
         Some(SpreadSend { address, node, attempt })
+    }
+
+    /// Who was found dead is not tried where half of the copies are there: each would be waited for three times.
+    fn leave_out_the_dead(&mut self, chance: &impl Fn(&NodeId) -> f64) {
+        for address in (0..self.pairs.len()).filter(|address| 2 * self.stored[*address] >= self.enough) {
+            let dead =
+                self.pairs.item(address).iter().filter(|pair| self.may_try(pair) && chance(&pair.node) < FOUND_DEAD);
+            for node in dead.map(|pair| pair.node).collect::<Vec<_>>() {
+                self.pairs.answered(address, &node, State::Spent);
+            }
+        }
     }
 
     /// Reports what became of a sent record. A receipt counts also after [`SpreadOutcome::TimedOut`].
@@ -158,6 +171,31 @@ mod tests {
             assert!(sent <= 60 * 5, "asked for ever");
         }
         assert!(sent >= 60 * 3, "given up after {sent}");
+    }
+
+    #[test]
+    fn the_dead_are_not_waited_for_where_half_of_the_copies_are_there() {
+        let nodes: Vec<NodeId> = (0..21).map(|number| NodeId([number; 32])).collect();
+        let now = Moment(Duration::ZERO);
+        // Those of even numbers were found dead; one is only said to be.
+        let chance = |id: &NodeId| match id.0[0] {
+            20 => 0.2,
+            number if number % 2 == 0 => 0.05,
+            _ => 0.99,
+        };
+        let mut spread = RecordSpread::new(vec![nodes], 20);
+        let mut asked = Vec::new();
+        while let Some(send) = spread.poll(now, chance) {
+            asked.push(send.node.0[0]);
+            let outcome = if send.node.0[0] % 2 == 0 { SpreadOutcome::TimedOut } else { SpreadOutcome::Stored };
+            spread.handle(now, 0, &send.node, outcome);
+        }
+        asked.sort_unstable();
+        assert_eq!(asked, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 20, 20, 20]);
+        assert!(spread.is_done());
+        // Before, they are: nobody else is there.
+        let mut spread = RecordSpread::new(vec![vec![NodeId([0; 32])]], 20);
+        assert!(spread.poll(now, chance).is_some());
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl GuardList {
         }
     }
 
+    /// Whether a node is in the sample.
+    pub fn contains(&self, id: &NodeId) -> bool {
+        self.guards.iter().any(|guard| guard.id == *id)
+    }
+
     /// How many are in the sample.
     pub fn len(&self) -> usize {
         self.guards.len()
@@ -211,6 +216,7 @@ mod tests {
     fn the_guard_stays_and_comes_back() {
         let (table, mut guards) = sampled(40);
         let first = guards.choose(&table, moment(1000), &[]).unwrap();
+        assert!(guards.contains(&first) && !guards.contains(&NodeId([0xee; 32])));
         assert!(guards.reached(&first) && !guards.reached(&first));
         guards.failed(&first, moment(1000));
         let second = guards.choose(&table, moment(1001), &[]).unwrap();

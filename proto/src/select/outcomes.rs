@@ -29,6 +29,11 @@ const PROVEN: f64 = 0.99;
 const SLOW: f64 = 0.75;
 /// At or above this chance a node counts as proven.
 pub(crate) const PROVEN_MIN: f64 = 0.8;
+/// Nodes less likely to live than this are passed over while there are others: untried ones that are said to be lost, and those
+/// that stayed silent.
+pub const PASSED_OVER: f64 = 0.25;
+/// Nodes less likely to live than this were found dead by our own requests: hearsay alone leaves more.
+pub const FOUND_DEAD: f64 = 0.1;
 /// The least and the greatest chance that is ever assumed from evidence.
 const CHANCE_MIN: f64 = 0.01;
 /// What is assumed of an untried node before anything was tried.
@@ -41,6 +46,7 @@ const BASE_GAIN: f64 = 0.05;
 /// liar's marks lose their force when those whom he did not mark turn out dead.
 const LOST_FACTOR: f64 = 0.25;
 const LOST_MIN: f64 = 0.15;
+const _: () = assert!(FOUND_DEAD < LOST_MIN && LOST_MIN < PASSED_OVER);
 /// A node seen this recently is likelier to live than an unseen one.
 const SEEN_RECENT: Duration = Duration::from_secs(120);
 /// The loss without fault that is assumed at first, its bounds, and how much one request over proven nodes moves it.
@@ -138,6 +144,11 @@ impl Outcomes {
         self.scores.get(node).is_some_and(|s| s.answered) && self.chance(table, node, now) >= PROVEN_MIN
     }
 
+    /// Nodes that have proven themselves of late.
+    pub fn proven(&self, table: &NodeTable, now: Moment) -> impl Iterator<Item = &NodeId> {
+        self.proven.iter().filter(move |node| self.is_proven(table, node, now))
+    }
+
     /// The chance that a request over relays of our choice and its reply get through, the holder aside.
     pub fn path_chance(&self) -> f64 {
         let relay = if self.proven.len() >= 2 { PROVEN } else { self.base };
@@ -187,6 +198,16 @@ impl Outcomes {
     /// No answer came in time by the way of these nodes.
     pub fn silence(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
         self.silent = self.silent.saturating_add(1);
+        self.blame(table, nodes, now)
+    }
+
+    /// No answer came to one of many requests that left together, of which some were answered: these nodes share the blame as
+    /// ever, and nothing is said of the guard.
+    pub fn scout_lost(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) {
+        self.blame(table, nodes, now);
+    }
+
+    fn blame(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
         let chances: Vec<f64> = nodes.iter().map(|node| self.chance(table, node, now)).collect();
         let innocent = nodes.iter().all(|node| self.is_innocent(node));
         if innocent {

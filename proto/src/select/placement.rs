@@ -25,10 +25,24 @@ const LOAD_CAP: f64 = 1.25;
 
 /// The [`CANDIDATES`] holders nearest to `position`, nearest first; fewer in a small network. Lost ones are among them.
 pub fn candidates(table: &NodeTable, position: &Position) -> Vec<NodeId> {
+    nearest(table, position, CANDIDATES)
+}
+
+/// The [`candidates`], and beyond them as many of the nearest holders as it takes for half as many to live as far as `lives`
+/// knows, three times as many in all at most: what is put there is with the candidates of those whose tables are without the dead.
+pub fn living_candidates(table: &NodeTable, position: &Position, lives: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
+    let mut near = nearest(table, position, 3 * CANDIDATES);
+    let last = near.iter().enumerate().filter(|(_, id)| lives(id)).nth(CANDIDATES / 2 - 1);
+    let enough = last.map_or(near.len(), |(place, _)| place + 1);
+    near.truncate(enough.max(CANDIDATES));
+    near
+}
+
+fn nearest(table: &NodeTable, position: &Position, count: usize) -> Vec<NodeId> {
     // Nodes that share `bits` leading bits with the position are a range of the sorted positions, and nearer than all
     // others. So we look for the longest prefix that enough nodes share, beginning where nodes should thin out.
-    let enough = |bits: u32| table.holders_in(neighbourhood(position, bits)).take(CANDIDATES).count() == CANDIDATES;
-    let mut bits = (table.holder_count() / CANDIDATES).checked_ilog2().unwrap_or(0);
+    let enough = |bits: u32| table.holders_in(neighbourhood(position, bits)).take(count).count() == count;
+    let mut bits = (table.holder_count() / count).checked_ilog2().unwrap_or(0);
     if enough(bits) {
         while bits < 255 && enough(bits + 1) {
             bits += 1;
@@ -41,7 +55,7 @@ pub fn candidates(table: &NodeTable, position: &Position) -> Vec<NodeId> {
     let mut near: Vec<([u8; 32], NodeId)> =
         table.holders_in(neighbourhood(position, bits)).map(|(place, id)| (place.distance(position), *id)).collect();
     near.sort_unstable();
-    near.truncate(CANDIDATES);
+    near.truncate(count);
     near.into_iter().map(|(_, id)| id).collect()
 }
 

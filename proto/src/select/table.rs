@@ -43,6 +43,8 @@ pub struct Health {
     pub seen: Option<Moment>,
     /// Since when it is believed lost.
     pub lost: Option<Moment>,
+    /// Whether the table's owner was ever connected to it: that alone shows that there is such a node, and not just a key.
+    pub met: bool,
 }
 
 /// One node of the table.
@@ -82,6 +84,8 @@ pub struct NodeTable {
     holders: BTreeMap<Position, NodeId>,
     relays: Vec<NodeId>,
     networks: BTreeMap<Option<Network>, BTreeSet<NodeId>>,
+    /// Nodes that were never met.
+    strangers: BTreeSet<NodeId>,
     /// How many of a network's nodes relay.
     relaying: BTreeMap<Network, usize>,
     digests: Box<[u64; BUCKETS]>,
@@ -107,6 +111,7 @@ impl NodeTable {
             holders: BTreeMap::new(),
             relays: Vec::new(),
             networks: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             relaying: BTreeMap::new(),
             digests: Box::new([0; BUCKETS]),
             nodes_max,
@@ -179,6 +184,9 @@ impl NodeTable {
         let position = id.position();
         self.digests[usize::from(position.0[0])] ^= fingerprint(&signed);
         self.networks.entry(network).or_default().insert(id);
+        if !health.met {
+            self.strangers.insert(id);
+        }
         if signed.roles.holds {
             self.holders.insert(position, id);
         }
@@ -212,6 +220,7 @@ impl NodeTable {
         let Some(entry) = self.nodes.remove(id) else {
             return false;
         };
+        self.strangers.remove(id);
         self.digests[usize::from(entry.position.0[0])] ^= fingerprint(&entry.signed);
         self.holders.remove(&entry.position);
         if let Some(members) = self.networks.get_mut(&entry.network) {
@@ -247,8 +256,25 @@ impl NodeTable {
     /// The node lives: we are connected to it. Ends a lost mark.
     pub fn mark_seen(&mut self, id: &NodeId, now: Moment) {
         if let Some(entry) = self.nodes.get_mut(id) {
-            entry.health.seen = entry.health.seen.max(Some(now));
-            entry.health.lost = None;
+            entry.health = Health { seen: entry.health.seen.max(Some(now)), lost: None, met: true };
+            self.strangers.remove(id);
+        }
+    }
+
+    /// The nodes that were never met.
+    pub fn strangers(&self) -> &BTreeSet<NodeId> {
+        &self.strangers
+    }
+
+    /// Forgets a node if it was never met. Returns whether it was so.
+    pub fn remove_stranger(&mut self, id: &NodeId) -> bool {
+        self.strangers.contains(id) && self.remove(id)
+    }
+
+    /// Takes a word on who is lost that stands above what the table says.
+    pub fn set_lost(&mut self, id: &NodeId, when: Option<Moment>) {
+        if let Some(entry) = self.nodes.get_mut(id) {
+            entry.health.lost = when;
         }
     }
 

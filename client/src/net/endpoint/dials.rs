@@ -188,7 +188,7 @@ impl Dials {
                     id.filter(|_| matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. }))
                 {
                     shared.links.back_off(id);
-                    if shared.directory.mark_lost(&id) {
+                    if shared.directory.unreachable(&id) {
                         shared.changed.notify_one();
                     }
                 }

@@ -142,9 +142,9 @@ async fn a_place_that_is_taken_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn descriptors_of_others_making_are_refused() {
-    let (server, client) = pair().await;
-    let good = descriptor(5, &client.addresses);
-    let mut forged = descriptor(6, &client.addresses).encoded().to_vec();
+    let (server, _client) = pair().await;
+    let good = descriptor(5, &[elsewhere()]);
+    let mut forged = descriptor(6, &[elsewhere()]).encoded().to_vec();
     let last = forged.len() - 1;
     forged[last] ^= 1;
     let merged =

@@ -47,6 +47,21 @@ fn no_node_no_candidates() {
 }
 
 #[test]
+fn where_most_candidates_are_dead_more_are_taken() {
+    let table = table_of(&network(100));
+    let position = locators(1, 1)[0].position();
+    let all = nearest(&table, &position, 100);
+    let every = |n: usize| {
+        let all = &all;
+        living_candidates(&table, &position, move |id| all.iter().position(|other| other == id).unwrap() % n == n - 1)
+    };
+    assert_eq!((every(1), every(2)), (candidates(&table, &position), candidates(&table, &position)));
+    // Every fourth one lives: 40, of which ten live, the last one among them.
+    assert_eq!(every(4), all[..2 * CANDIDATES]);
+    assert_eq!(every(50), all[..3 * CANDIDATES]);
+}
+
+#[test]
 fn two_nodes_bear_what_they_must() {
     let placement = place(&table_of(&network(2)), &locators(1, 113), 32);
     assert_eq!(loads(&placement).iter().sum::<u32>(), 113);

@@ -1,0 +1,128 @@
+//! Who was not found where descriptors say. A descriptor proves that somebody has a key, not that there is a node: a key costs
+//! [its work](palimpsest_proto::ids::NodeId::is_worked) once, and no machine. So servers dial whom they have never met, and what
+//! comes of it is remembered here: a node that never answered is not taken back before a pause is over, and one that was lost is
+//! not believed to be back before a dial has shown it, however often it signs anew.
+
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::time::Moment;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Nodes remembered at most (1 MB). When there are more, those are forgotten whose pause is over, and then any.
+const NOT_FOUND_MAX: usize = 16_384;
+/// The pause after the first failure; doubled by each further one.
+const PAUSE_MIN: Duration = Duration::from_secs(10);
+/// The longest pause: who comes back, or was behind a cut, is found after it at the latest.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Copy)]
+struct Failure {
+    pause: Duration,
+    at: Moment,
+}
+
+impl Failure {
+    fn is_over(&self, now: Moment) -> bool {
+        now.since(self.at) >= self.pause
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct NotFound(HashMap<NodeId, Failure>);
+
+impl NotFound {
+    /// A dial of the node failed; says whether it is the first one since it was found. While its pause lasts, further failures do
+    /// not prolong it.
+    pub(super) fn failed(&mut self, id: NodeId, now: Moment) -> bool {
+        let pause = match self.0.get(&id) {
+            Some(known) if !known.is_over(now) => return false,
+            Some(known) => (known.pause * 2).min(PAUSE_MAX),
+            None => PAUSE_MIN,
+        };
+        if self.0.len() >= NOT_FOUND_MAX && !self.0.contains_key(&id) {
+            self.make_room(now);
+        }
+        self.0.insert(id, Failure { pause, at: now }).is_none()
+    }
+
+    fn make_room(&mut self, now: Moment) {
+        self.0.retain(|_, failure| !failure.is_over(now));
+        if self.0.len() >= NOT_FOUND_MAX
+            && let Some(any) = self.0.keys().next().copied()
+        {
+            self.0.remove(&any);
+        }
+    }
+
+    /// The node was met.
+    pub(super) fn found(&mut self, id: &NodeId) {
+        self.0.remove(id);
+    }
+
+    /// Whether it is too early to try the node again.
+    pub(super) fn is_paused(&self, id: &NodeId, now: Moment) -> bool {
+        self.0.get(id).is_some_and(|failure| !failure.is_over(now))
+    }
+
+    /// Who is not to be tried yet, and since when.
+    pub(super) fn paused(&self, now: Moment) -> impl Iterator<Item = (&NodeId, Moment)> {
+        self.0.iter().filter(move |(_, failure)| !failure.is_over(now)).map(|(id, failure)| (id, failure.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> NodeId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        NodeId(id)
+    }
+
+    const fn second(n: u64) -> Moment {
+        Moment(Duration::from_secs(n))
+    }
+
+    #[test]
+    fn pauses_double_until_the_node_is_found() {
+        let mut not_found = NotFound::default();
+        let mut now = second(0);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(not_found.failed(id(1), now), pauses.is_empty());
+            let start = now;
+            while not_found.is_paused(&id(1), now) {
+                // Other dials of it fail meanwhile.
+                not_found.failed(id(1), now);
+                now = now + Duration::from_secs(1);
+            }
+            pauses.push(now.since(start).as_secs());
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
+        not_found.found(&id(1));
+        not_found.failed(id(1), now);
+        assert!(!not_found.is_paused(&id(1), now + PAUSE_MIN));
+    }
+
+    #[test]
+    fn who_is_paused_is_named() {
+        let mut not_found = NotFound::default();
+        not_found.failed(id(1), second(0));
+        not_found.failed(id(2), second(8));
+        assert!(not_found.is_paused(&id(1), second(9)) && !not_found.is_paused(&id(3), second(9)));
+        assert_eq!(not_found.paused(second(12)).collect::<Vec<_>>(), [(&id(2), second(8))]);
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut not_found = NotFound::default();
+        (0..NOT_FOUND_MAX + 5).for_each(|number| _ = not_found.failed(id(number), second(0)));
+        assert_eq!(not_found.0.len(), NOT_FOUND_MAX);
+        assert!(not_found.is_paused(&id(NOT_FOUND_MAX + 4), second(1)));
+        // Those whose pause is over go first.
+        not_found.failed(id(NOT_FOUND_MAX + 9), second(3_600));
+        assert_eq!(not_found.0.len(), 1);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a client does how often, how many at once, and for how long it waits: constants that the simulator's clients share, so that
+//! these behave as the real ones do. What concerns nodes too stands in `palimpsest_proto::params`.
+
+use std::time::Duration;
+
+/// Stripes being placed at once (13 MiB each at `--survive 50%`), their shards in random order: enough that the last shards of
+/// one overlap the first of the next, and that holders cannot tell small files' stripes by the order in which shards come.
+pub const ACTIVE: usize = 3;
+/// Stripes gathered, decoded or waiting to be given out at once: 4 MiB each, twice while being rebuilt.
+pub const AHEAD: usize = 4;
+/// Nodes near each address of a stripe's descriptor that are given it as a record; they become its wardens, and spread it to
+/// the others. Two, so that with the six in all a stripe has a warden though half of the nodes die before it is spread.
+pub const SEED_COPIES: usize = 2;
+/// Shards fetched back as a proof: enough that holders who drop one in ten show with 95 %.
+pub const PROOF_SAMPLE: usize = 32;
+/// Tries for one sampled shard, over different paths.
+pub const PROOF_TRIES: usize = 4;
+/// Proofs of one publish: after one that failed, what holders turned out not to have is placed anew. Four, so that it ends well
+/// where two of three nodes acknowledge and keep nothing: each round finds a third of them.
+pub const PROOF_ROUNDS: u32 = 4;
+/// Whether a proof of which so many shards of the `sampled` came is one. Holders may die between receipt and proof: up to a half of
+/// them is what the code is for.
+#[must_use]
+pub const fn is_proof(came: usize, sampled: usize) -> bool {
+    came * 2 >= sampled
+}
+/// Rounds for the root record, and the pause after the first of them; later ones are longer.
+pub const RECORD_TRIES: u32 = 4;
+/// See [`RECORD_TRIES`].
+pub const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// After this long without a connection the next guard is tried beside the first one.
+pub const GUARD_STAGGER: Duration = Duration::from_millis(700);
+/// The guard knows who asks: it is asked for nothing itself while there is another. The factor on its chance to answer.
+pub const GUARD_AS_HOLDER: f64 = 0.001;
+/// Requests in a row of which it is said that nobody but the guard is to blame: a dozen guards that pass nothing on, each
+/// found out after 32 silences and what had left meanwhile. Those that follow count as silences of whoever was asked, so
+/// that a run without a network ends.
+pub const UNSENT_MAX: u32 = 1024;
+/// How often a question that a guard is thought to have swallowed is asked again without counting as a try: where all who
+/// are left to be asked are silent, it is their guard that seems deaf, whichever it is.
+pub const UNSENT_FREE: usize = 4;
+/// How long a first run compares tables, once it has one.
+pub const CROSS_CHECK: Duration = Duration::from_millis(800);
