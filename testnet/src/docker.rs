@@ -32,8 +32,10 @@ pub use error::DockerError;
 pub use link::{Bandwidth, Latency, Links, Loss, NotABandwidth, NotALatency, NotALoss};
 pub use netns::HOLDING;
 use netns::{Tools, Wanted};
+pub(crate) use plan::PORT;
 pub use plan::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Side, Subnet};
 
+use crate::hostile::{Cast, Part};
 use crate::process::{Fraction, TestnetError, Transport, Way};
 
 /// The label of all that belongs to a testnet; its value is the network's name.
@@ -79,6 +81,8 @@ pub struct UpOptions {
     pub disk_mib: Option<u64>,
     /// Folder of the static programs; none: beside this one.
     pub bin_dir: Option<PathBuf>,
+    /// Who of the nodes is not honest.
+    pub cast: Cast,
     /// Time until all must know each other.
     pub deadline: Duration,
 }
@@ -113,13 +117,14 @@ impl DockerNet {
     /// that ends, the deadline.
     pub async fn up(options: UpOptions) -> Result<Self, DockerError> {
         let docker = Docker::find().await?;
-        let UpOptions { dir, name, subnet, nodes, nat, links, transport, quota, disk_mib, bin_dir, deadline } = options;
+        let UpOptions { dir, name, subnet, nodes, nat, links, transport, quota, disk_mib, bin_dir, cast, deadline } =
+            options;
         let mut plan = Plan::new(name, subnet, nodes, nat)?;
-        (plan.links, plan.transport, plan.quota, plan.disk_mib) = (links, transport, quota, disk_mib);
+        (plan.links, plan.transport, plan.quota, plan.disk_mib, plan.cast) = (links, transport, quota, disk_mib, cast);
         let wanted = Wanted { links, nat: !plan.lans.is_empty(), partition: false };
         let tools = Tools::find(wanted).await?;
         plan.held = tools.as_ref().is_some_and(Tools::hold);
-        let bin_dir = programs::find(bin_dir.as_deref())?;
+        let bin_dir = programs::find(bin_dir.as_deref(), !plan.cast.is_empty())?;
         let in_dir = |path: &Path, source| TestnetError::File { doing: "make", path: path.to_owned(), source };
         fs::create_dir_all(&dir).map_err(|source| in_dir(&dir, source))?;
         let lock = crate::process::lock(&dir)?;
@@ -141,7 +146,7 @@ impl DockerNet {
         let image = self.dir.join("image");
         let failed = |source| TestnetError::File { doing: "make", path: image.clone(), source };
         fs::create_dir_all(&image).map_err(failed)?;
-        programs::copy(bin_dir, &image)?;
+        programs::copy(bin_dir, &image, !self.plan.cast.is_empty())?;
         crate::process::replace(&image.join("Dockerfile"), DOCKERFILE.as_bytes())?;
         let bootstrap: String = self.plan.bootstrap().iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         crate::process::replace(&self.bootstrap_file(), bootstrap.as_bytes())?;
@@ -322,6 +327,30 @@ impl DockerNet {
         Ok(())
     }
 
+    /// Starts a node more for each of these parts, all of them beside those of the beginning, which have no LANs; returns when all
+    /// know each other.
+    ///
+    /// # Errors
+    /// As of [`DockerNet::up`].
+    pub async fn add(&mut self, parts: Vec<Part>, deadline: Duration) -> Result<(), DockerError> {
+        let tools = Tools::find(self.wanted()).await?;
+        self.plan.add(parts)?;
+        self.plan.write(&self.plan_file())?;
+        self.compose_up().await?;
+        if let Some(tools) = &tools {
+            self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
+        }
+        self.await_acquainted(deadline).await
+    }
+
+    /// Asks the nodes that run to end, and waits until they have.
+    ///
+    /// # Errors
+    /// Those of asking the engine.
+    pub async fn stop(&self) -> Result<(), DockerError> {
+        self.blow("stop", &self.plan.indices().collect::<Vec<_>>(), Condition::Running).await.map(|_| ())
+    }
+
     /// Makes the networks of these nodes, and of all routers, what the plan says.
     async fn wire(&self, tools: &Tools, nodes: &[u32]) -> Result<(), DockerError> {
         for (number, lan) in self.plan.lans.iter().enumerate() {
@@ -398,6 +427,15 @@ impl DockerNet {
     /// Those of asking the engine.
     pub async fn copy_data(&self, index: u32, to: &Path) -> Result<(), DockerError> {
         let (from, to) = (format!("{}:{DATA}", self.plan.container(index)), to.display().to_string());
+        self.docker.ask_within(&["cp", &from, &to], IMAGE_DEADLINE).await.map(|_| ())
+    }
+
+    /// Copies one file of a node's data folder, also of a dead one's.
+    ///
+    /// # Errors
+    /// Those of asking the engine; the file is not there.
+    pub async fn copy_file(&self, index: u32, name: &str, to: &Path) -> Result<(), DockerError> {
+        let (from, to) = (format!("{}:{DATA}/{name}", self.plan.container(index)), to.display().to_string());
         self.docker.ask_within(&["cp", &from, &to], IMAGE_DEADLINE).await.map(|_| ())
     }
 

@@ -1,4 +1,12 @@
-//! Relays that do not pass on what they should, for tests and scenarios.
+//! Nodes that do not what they should, for tests and scenarios: in one process by what takes the place of their honest parts, in
+//! processes of their own by a [`Part`], which the program `pald-hostile` plays.
+
+mod cast;
+mod diary;
+mod hex;
+mod lie;
+mod part;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +15,14 @@ use palimpsest_node::hostile::{Meddler, Way};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Packet;
 use palimpsest_proto::params::HEADER_BYTES;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+pub use cast::{Cast, HOSTILE};
+pub use diary::{DIARY_FILE, Diary, DiaryError};
+pub use hex::{Hex, NotHex};
+pub use lie::Lie;
+pub use part::{Conspiracy, Part, PartError, Playing};
+pub use silence::{Silence, Void};
 
 /// How long a delaying relay keeps each packet: longer than a client waits for an answer from nodes near by.
 const DELAY: Duration = Duration::from_millis(1_500);
@@ -18,7 +33,7 @@ const HEADER_BYTE: usize = 100;
 const BODY_BYTE: usize = HEADER_BYTES + 700;
 
 /// What a relay does to all that it passes on for others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Meddle {
     /// It drops everything.

@@ -25,7 +25,7 @@ pub struct Plot {
     /// Descriptors of ids that cost no work.
     unworked: Vec<Bytes>,
     known: Mutex<Known>,
-    _silence: DropGuard,
+    _silence: Option<DropGuard>,
 }
 
 /// What they have learnt.
@@ -37,26 +37,44 @@ struct Known {
 }
 
 impl Plot {
-    /// Makes up so many nodes. Of those whose ids cost their work (15 ms of one core each) nobody is at the address of every
-    /// other one; at the remaining addresses somebody takes connections and says nothing, until this is dropped.
+    /// Makes up so many nodes, for liars in one process. Of those whose ids cost their work (15 ms of one core each) nobody is at
+    /// the address of every other one; at the remaining addresses somebody takes connections and says nothing, until this is
+    /// dropped.
     ///
     /// # Errors
     /// An address cannot be listened on, or a descriptor is not valid: our own mistakes.
     pub fn new(made_up: usize, unworked: usize, seed: u64) -> Result<Arc<Plot>, PlotError> {
         let mut rng = StdRng::seed_from_u64(seed);
+        let addresses: Vec<_> = (0..made_up).map(|_| Multiaddr::from(Protocol::Memory(rng.random()))).collect();
+        let mut plot = Plot::between([], addresses, unworked, seed)?;
+        let silent: Vec<Multiaddr> =
+            plot.made_up.iter().map(|(_, address)| address.clone()).skip(1).step_by(2).collect();
         let stop = CancellationToken::new();
-        let mut nodes = Vec::with_capacity(made_up);
-        for _ in 0..made_up {
-            nodes.push((NodeKey::search(&mut rng).1, Multiaddr::from(Protocol::Memory(rng.random()))));
-        }
-        let silent: Vec<Multiaddr> = nodes.iter().skip(1).step_by(2).map(|(_, address)| address.clone()).collect();
         tokio::spawn(stop.clone().run_until_cancelled_owned(take_and_say_nothing(&silent)?));
+        plot._silence = Some(stop.drop_guard());
+        Ok(Arc::new(plot))
+    }
+
+    /// What these liars agree on wherever they are: a made up node for each address, the same ones for the same number. Who is
+    /// at the addresses is not decided here.
+    ///
+    /// # Errors
+    /// A descriptor is not valid: our own mistake.
+    pub fn between(
+        liars: impl IntoIterator<Item = NodeId>,
+        addresses: Vec<Multiaddr>,
+        unworked: usize,
+        seed: u64,
+    ) -> Result<Plot, PlotError> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let nodes = addresses.into_iter().map(|address| (NodeKey::search(&mut rng).1, address)).collect();
         let unworked = std::iter::repeat_with(|| NodeKey::from_seed(&Secret::random(&mut rng)))
             .filter(|key| !key.id().is_worked())
             .take(unworked)
             .map(|key| describe(&key, &Protocol::Memory(1).into()));
         let unworked = unworked.collect::<Result<_, _>>()?;
-        Ok(Arc::new(Plot { made_up: nodes, unworked, known: Mutex::default(), _silence: stop.drop_guard() }))
+        let known = Mutex::new(Known { liars: liars.into_iter().collect(), first: BTreeMap::new() });
+        Ok(Plot { made_up: nodes, unworked, known, _silence: None })
     }
 
     /// One of the liars.
@@ -127,6 +145,15 @@ mod tests {
     use palimpsest_proto::select::NodeTable;
 
     use super::{NodeKey, Plot, SeedableRng, StdRng, describe};
+
+    #[test]
+    fn liars_that_are_told_the_same_make_up_the_same() {
+        let addresses = vec!["/ip4/127.0.0.1/tcp/9".parse().unwrap(); 3];
+        let plots = [1, 1, 2].map(|seed| Plot::between([], addresses.clone(), 2, seed).unwrap());
+        let [one, same, other] = plots.map(|plot| plot.made_up().collect::<Vec<_>>());
+        assert_eq!(one, same);
+        assert!(one.len() == 3 && one.iter().all(|id| id.is_worked() && !other.contains(id)));
+    }
 
     #[tokio::test]
     async fn a_liar_hides_the_honest_and_names_its_friends() {

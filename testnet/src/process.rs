@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::hostile::{Cast, Part};
+
 pub use account::NodesCpu;
 pub use choice::{Fraction, NotAFraction, choose};
 pub use error::{Ignorant, TestnetError};
@@ -61,6 +63,8 @@ pub struct UpOptions {
     pub quota: Option<String>,
     /// The program of the nodes, see [`find_program`].
     pub pald: PathBuf,
+    /// Who of the nodes is not honest.
+    pub cast: Cast,
     /// Time until all must know each other.
     pub deadline: Duration,
 }
@@ -130,7 +134,8 @@ impl Testnet {
             return Err(TestnetError::Occupied { dir });
         }
         let nodes = (0..options.nodes).map(|index| Node::new(&dir, index)).collect();
-        let state = State { pald: options.pald, transport: options.transport, quota: options.quota, nodes };
+        let UpOptions { pald, transport, quota, cast, .. } = options;
+        let state = State { pald, transport, quota, cast, nodes };
         let mut net = Self { dir, state, _lock: lock };
         match net.raise(options.deadline).await {
             Ok(()) => Ok(net),
@@ -249,6 +254,26 @@ impl Testnet {
         self.revive(&dead, end, deadline).await?;
         self.await_acquainted(end, deadline).await?;
         Ok(dead)
+    }
+
+    /// Starts a node more for each of these parts; returns when every node that is not stopped knows as many.
+    ///
+    /// # Errors
+    /// As of [`Testnet::up`]; what was started then runs on.
+    pub async fn add(&mut self, parts: Vec<Part>, deadline: Duration) -> Result<(), TestnetError> {
+        let end = Instant::now() + deadline;
+        let first = u32::try_from(self.state.nodes.len()).unwrap_or(u32::MAX);
+        let added: Vec<u32> = (first..).zip(&parts).map(|(index, _)| index).collect();
+        if self.state.nodes.len() + parts.len() > NODES_MAX as usize {
+            return Err(TestnetError::Size);
+        }
+        for (&index, part) in added.iter().zip(parts) {
+            self.state.nodes.push(Node::new(&self.dir, index));
+            self.state.cast.parts.insert(index, part);
+        }
+        self.launch(&added, launch::Ports::Any)?;
+        self.await_ready(&added, end, deadline).await?;
+        self.await_acquainted(end, deadline).await
     }
 
     /// Ends all nodes: asks them to, and kills those that have not ended at the deadline. Data and logs stay.

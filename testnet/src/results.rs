@@ -117,13 +117,12 @@ pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)
     let mut simulations = Vec::new();
     for (parts, trials) in SIMULATED {
         let (nodes, trials) = if is_quick { (1_000, trials / 5) } else { (10_000, trials) };
-        let parts = parts.to_vec();
-        simulations.push(sim::measure(&sim::Options { parts, nodes, seed, trials })?);
+        simulations.push(sim::measure(&sim::Options::new(parts.to_vec(), nodes, seed, trials))?);
     }
     let mut hops = Vec::new();
     for nodes in HOPS_NODES.into_iter().filter(|nodes| !is_quick || *nodes <= 3_000) {
         note(&format!("look-ups among {nodes}"));
-        let report = sim::measure(&sim::Options { parts: vec![Part::Lookups], nodes, seed, trials: 1_000 })?;
+        let report = sim::measure(&sim::Options::new(vec![Part::Lookups], nodes, seed, 1_000))?;
         hops.extend(pictures::healthy_hops(&report).map(|mean| (nodes, mean)));
     }
     note("anonymity");

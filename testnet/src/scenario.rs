@@ -4,14 +4,18 @@
 //! to say ([`crate::checker`]). What a stage cannot play is skipped, and has not passed.
 
 mod containers;
+mod eclipse;
 mod in_memory;
-mod liar;
+mod parts;
 mod play;
 mod processes;
 mod rot;
 mod simulated;
 mod stage;
 mod story;
+mod tables;
+mod users;
+mod watched;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +23,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use crate::docker::Links;
-use crate::hostile::Meddle;
+use crate::hostile::{Lie, Meddle};
 use crate::process::Fraction;
 
 pub use containers::container_name;
@@ -163,18 +167,6 @@ pub struct Coalition {
     pub fraction: Fraction,
     /// Chooses which.
     pub seed: u64,
-}
-
-/// A lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lie {
-    /// Something else.
-    Garbage,
-    /// "I do not have it."
-    Absent,
-    /// Nothing.
-    Silence,
 }
 
 /// Who fetches.

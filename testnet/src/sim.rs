@@ -33,7 +33,7 @@ use thiserror::Error;
 /// Shards for each node where movement is looked at, and room of a node where loads are.
 const SHARDS_A_NODE: usize = 20;
 const ROOM: u32 = 100;
-/// Nodes and stripes of a network that is followed for years, and the days for ten thousand trials. Where there are fewer nodes the
+/// Nodes and stripes of a network that is followed for years, and the days of a year. Where there are fewer nodes the
 /// stripes are narrower, so that shards do not share nodes.
 const FOLLOWED_NODES: usize = 1_000;
 const FOLLOWED_STRIPES: usize = 4;
@@ -100,14 +100,28 @@ pub struct Options {
     pub seed: u64,
     /// Single stripes fetched from a hostile network; of other things a part of it: the more, the finer the figures.
     pub trials: usize,
+    /// Years for which each kind of churn is followed; none: a year for ten thousand trials.
+    pub years: Option<f64>,
+    /// Fetches of eclipsed stripes in each cell that has a bound; none: a tenth of the trials.
+    pub eclipsed: Option<usize>,
+}
+
+impl Options {
+    /// With as much of everything as the trials say.
+    #[must_use]
+    pub fn new(parts: Vec<Part>, nodes: usize, seed: u64, trials: usize) -> Options {
+        Options { parts, nodes, seed, trials, years: None, eclipsed: None }
+    }
 }
 
 impl fmt::Display for Options {
     /// The command that tells the same story.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<&str> = self.parts.iter().map(|part| part.name()).collect();
-        let Options { nodes, seed, trials, .. } = self;
-        write!(f, "pal-testnet simulate --parts {} --nodes {nodes} --seed {seed} --trials {trials}", parts.join(","))
+        let Options { nodes, seed, trials, years, eclipsed, .. } = self;
+        write!(f, "pal-testnet simulate --parts {} --nodes {nodes} --seed {seed} --trials {trials}", parts.join(","))?;
+        years.map_or(Ok(()), |years| write!(f, " --years {years}"))?;
+        eclipsed.map_or(Ok(()), |eclipsed| write!(f, " --eclipsed {eclipsed}"))
     }
 }
 
@@ -232,7 +246,7 @@ pub fn measure(options: &Options) -> Result<Report, SimError> {
             Part::Durability => {
                 let (followed, geometry) =
                     (nodes.min(FOLLOWED_NODES), if nodes < FOLLOWED_NODES { NARROW } else { WIDE });
-                let days = DAYS * trials as f64 / 1e4;
+                let days = DAYS * options.years.unwrap_or(trials as f64 / 1e4);
                 let durable = durability::measure(followed, seed, FOLLOWED_STRIPES, geometry, days)?;
                 durability::bounds(report.durability.insert(durable))
             }
@@ -241,7 +255,12 @@ pub fn measure(options: &Options) -> Result<Report, SimError> {
                 Vec::new()
             }
             Part::Adversaries => {
-                let adversaries = adversaries::measure(whole.min(ECLIPSED_NODES_MAX), seed, trials)?;
+                let adversaries = adversaries::measure(
+                    whole.min(ECLIPSED_NODES_MAX),
+                    seed,
+                    trials,
+                    options.eclipsed.unwrap_or(some(10)),
+                )?;
                 adversaries::bounds(report.adversaries.insert(adversaries))
             }
         };

@@ -1,5 +1,9 @@
 //! Peers that let bytes trickle: they open what they may, begin packets and exchanges of tables, and end none.
 
+mod program;
+
+pub use program::SlowProgram;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -40,18 +44,25 @@ impl PacketHandler for Deaf {
 }
 
 impl SlowPeers {
-    /// So many peers, each with a key of its own and a connection to each of the nodes.
+    /// So many peers, each with a key of its own and a connection to each of the nodes: who it is (none: whoever answers), and where.
     ///
     /// # Errors
     /// A network does not start.
-    pub fn start(peers: usize, nodes: &[(NodeId, Vec<Multiaddr>)]) -> Result<SlowPeers, NetError> {
+    pub fn start(
+        peers: usize,
+        nodes: &[(Option<NodeId>, Vec<Multiaddr>)],
+        transport: Transport,
+    ) -> Result<SlowPeers, NetError> {
         let (mut tasks, ended) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         for _ in 0..peers {
-            let config = NetConfig::client(Secret::random(&mut rand::rng()), Transport::Memory);
+            let config = NetConfig::client(Secret::random(&mut rand::rng()), transport);
             let net = Net::start(config, SharedTable::default(), Arc::new(Deaf))?;
             for (id, addresses) in nodes {
-                let target = Target { net: net.clone(), id: *id, ended: ended.clone() };
-                tasks.spawn(target.occupy(addresses.clone()));
+                let (net, id, addresses, ended) = (net.clone(), *id, addresses.clone(), ended.clone());
+                tasks.spawn(async move {
+                    let id = first_met(&net, id, &addresses).await;
+                    Target { net, id, ended }.occupy(addresses).await;
+                });
             }
         }
         Ok(SlowPeers { tasks, ended })
@@ -65,6 +76,16 @@ impl SlowPeers {
     /// Ends them, and waits until they are gone.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Connects to a node for the first time, however long that takes; who it is.
+async fn first_met(net: &Net, id: Option<NodeId>, addresses: &[Multiaddr]) -> NodeId {
+    loop {
+        if let Ok(id) = net.connect(id, addresses.to_vec(), DEADLINE).await {
+            return id;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

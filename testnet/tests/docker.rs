@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use palimpsest_testnet::docker::{Condition, Docker, DockerError, DockerNet, Links, Name, UpOptions, remove};
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Fraction, Home, Pal, Run, Transport, find_program};
 use palimpsest_testnet::sample;
 use std::path::Path;
@@ -43,6 +44,7 @@ async fn main() {
         quota: Some("1G".to_owned()),
         disk_mib: None,
         bin_dir: None,
+        cast: Cast::default(),
         deadline: LONG,
     };
     match DockerNet::up(options).await {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use palimpsest_client::Capability;
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Blow, Ended, Fraction, Home, Pal, Run, Testnet, Transport, UpOptions, find_program};
 use palimpsest_testnet::sample;
 use palimpsest_testnet::search::{Canary, search_file, search_folder, search_memory};
@@ -36,6 +37,7 @@ impl Place {
             transport: Transport::Tcp,
             quota: Some("1G".to_owned()),
             pald: find_program("pald", None).unwrap(),
+            cast: Cast::default(),
             deadline: LONG,
         };
         let net = Testnet::up(options).await.unwrap();

@@ -10,7 +10,7 @@ use palimpsest_proto::message::Ask;
 use palimpsest_proto::time::Timestamp;
 
 /// Sights that are written down at most; later ones are not. A publish of 8 MiB makes some 10,000.
-const SIGHTS_MAX: usize = 4_000_000;
+pub(crate) const SIGHTS_MAX: usize = 4_000_000;
 
 /// Something that a node saw, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,23 @@ pub enum What {
     },
 }
 
+impl From<Sight> for What {
+    fn from(sight: Sight) -> What {
+        match sight {
+            Sight::Passed { way, came, left, .. } => What::Passed { from: way.from, next: way.next, came, left },
+            Sight::Asked { from, came, ask } => {
+                let wanted = match ask {
+                    Ask::Store { lease_until, shard, .. } => Wanted::Store(shard.locator(), lease_until),
+                    Ask::Fetch { locator } => Wanted::Fetch(locator),
+                    _ => Wanted::Other,
+                };
+                What::Asked { from, came, wanted }
+            }
+            Sight::Answered { came, to, left, .. } => What::Answered { to, came, left },
+        }
+    }
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
@@ -90,18 +107,7 @@ impl Ledger {
     }
 
     fn note(&self, node: usize, sight: Sight) {
-        let what = match sight {
-            Sight::Passed { way, came, left, .. } => What::Passed { from: way.from, next: way.next, came, left },
-            Sight::Asked { from, came, ask } => {
-                let wanted = match ask {
-                    Ask::Store { lease_until, shard, .. } => Wanted::Store(shard.locator(), lease_until),
-                    Ask::Fetch { locator } => Wanted::Fetch(locator),
-                    _ => Wanted::Other,
-                };
-                What::Asked { from, came, wanted }
-            }
-            Sight::Answered { came, to, left, .. } => What::Answered { to, came, left },
-        };
+        let what = sight.into();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < SIGHTS_MAX {
             seen.push(Seen { node, at: self.since.elapsed(), what });

@@ -5,13 +5,14 @@ use crate::scenario::Story;
 
 pub(super) fn judge(story: &Story) -> Option<Verdict> {
     let tables = story.tables?;
-    let (made_up, living) = tables.made_up;
+    let made_up = tables.made_up;
+    let believed = tables.believed.map(|some| format!(", {some} of them not believed lost")).unwrap_or_default();
     Some(Verdict {
         oracle: "tables",
         promise: "honest nodes know each other, and no unworked id".to_owned(),
         seen: format!(
-            "{} honest nodes missing, {} ids without work; made up: {made_up} in {} tables of nodes, {living} of them not \
-             believed lost, {} in {} of newcomers",
+            "{} honest nodes missing, {} ids without work; made up: {made_up} in {} tables of nodes{believed}, {} in {} of \
+             newcomers",
             tables.missing, tables.unknown, tables.tables, tables.told, tables.newcomers
         ),
         kept: (tables.tables > 0).then_some(tables.missing == 0 && tables.unknown == 0),

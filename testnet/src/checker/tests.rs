@@ -62,7 +62,7 @@ fn each_oracle_sees_what_it_is_for() {
 #[test]
 fn tables_are_judged_where_somebody_lies_about_them() {
     let lied = |missing, unknown| {
-        let tables = Tables { tables: 3, missing, made_up: (9, 1), newcomers: 1, told: 3, unknown };
+        let tables = Tables { tables: 3, missing, made_up: 9, believed: Some(1), newcomers: 1, told: 3, unknown };
         Story { tables: Some(tables), ..story(0, &End::Good) }
     };
     // Nodes that are made up may stay until their descriptors expire.

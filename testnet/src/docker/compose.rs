@@ -1,6 +1,7 @@
 //! The compose file: the template of the repository, filled in.
 
 use super::plan::{Plan, Side, lan_name, multiaddr, node_name, user_name};
+use crate::hostile::HOSTILE;
 use crate::process::Transport;
 
 /// The template, see there.
@@ -72,6 +73,7 @@ fn nodes(plan: &Plan) -> Vec<Values> {
             ("index", index.to_string()),
             ("network", place.lan.map_or_else(|| "wan".to_owned(), lan_name)),
             ("address", place.address.to_string()),
+            ("program", if plan.cast.parts.contains_key(&index) { HOSTILE } else { "pald" }.to_owned()),
             ("command", serde_json::Value::from(command(plan, index)).to_string()),
         ]
     };
@@ -102,6 +104,9 @@ fn users(plan: &Plan) -> Vec<Values> {
 fn command(plan: &Plan, index: u32) -> Vec<String> {
     let mut words: Vec<String> = ["run", "--data-dir", "/data", "--threads", THREADS].map(str::to_owned).to_vec();
     words.extend(["--transport".to_owned(), plan.transport.to_string()]);
+    if let Some(part) = plan.cast.parts.get(&index) {
+        words.extend(["--part".to_owned(), part.text()]);
+    }
     let Some(place) = plan.nodes.get(index as usize) else { return words };
     let own = multiaddr(plan.transport, place.address);
     words.extend(["--listen".to_owned(), own.clone()]);
@@ -129,6 +134,7 @@ fn filled(line: &str, values: &Values) -> String {
 mod tests {
     use super::render;
     use crate::docker::plan::Plan;
+    use crate::hostile::Lie;
     use crate::process::{Fraction, Transport};
 
     fn plan(nodes: u32, nat: f64) -> Plan {
@@ -171,6 +177,10 @@ mod tests {
         assert_eq!(render(&plan).matches(r#""o":"size=16m""#).count(), 4);
         plan.next_version = vec![2];
         assert!(told(&plan)[2].contains("--next-version") && !told(&plan)[1].contains("--next-version"));
+        plan.cast.part(1).lie = Some(Lie::Garbage);
+        assert!(told(&plan)[1].contains(r#""--part","{\"lie\":\"garbage\"}""#), "{}", told(&plan)[1]);
+        assert_eq!(render(&plan).matches(r#"entrypoint: ["/pald-hostile"]"#).count(), 1);
+        assert_eq!(render(&plan).matches(r#"entrypoint: ["/pald"]"#).count(), 3);
         plan.transport = Transport::All;
         assert_eq!(told(&plan)[3].matches("--listen").count(), 2);
     }

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DockerError;
 use super::link::Links;
+use crate::hostile::{Cast, Part};
 use crate::process::{Fraction, TestnetError, Transport, choose};
 
 /// Nodes of one network at most: what one machine runs as containers.
 pub const NODES_MAX: u32 = 200;
 /// The port of every node; each has an address of its own.
-pub(super) const PORT: u16 = 4646;
+pub(crate) const PORT: u16 = 4646;
 /// Nodes that newcomers are told of. They are never behind NAT.
 pub(super) const BOOTSTRAP_NODES: u32 = 3;
 /// Users inside of the network: one where most nodes are, and one that a partition cuts off with the island.
@@ -111,6 +112,17 @@ impl Subnet {
         format!("{}/20", self.at(0, 0))
     }
 
+    /// The address of a node that is behind no router.
+    pub(crate) fn node(self, index: u8) -> Ipv4Addr {
+        self.at(0, index.saturating_add(2))
+    }
+
+    /// An address in the part in which nodes reach each other, which nobody has.
+    pub(crate) fn nobody(self, number: u32) -> Ipv4Addr {
+        let [high, low] = u16::try_from(number % 2_048).unwrap_or_default().to_be_bytes();
+        self.at(8 + high, low)
+    }
+
     /// The part behind a router.
     fn lan(self, lan: u8) -> String {
         format!("{}/24", self.at(16 + lan, 0))
@@ -182,6 +194,9 @@ pub struct Plan {
     /// Nodes that speak a next version of the protocols beside today's.
     #[serde(default)]
     pub next_version: Vec<u32>,
+    /// Who of the nodes is not honest.
+    #[serde(default)]
+    pub cast: Cast,
 }
 
 impl Plan {
@@ -202,7 +217,7 @@ impl Plan {
         // The first of a network's addresses is the engine's.
         let mut places = Vec::new();
         for index in 0..public {
-            places.push(Place { address: subnet.at(0, byte(index + 2)?), lan: None });
+            places.push(Place { address: subnet.node(byte(index)?), lan: None });
         }
         for index in 0..hidden {
             let (lan, place) = (byte(index / LAN_NODES)?, byte(index % LAN_NODES)?);
@@ -215,8 +230,39 @@ impl Plan {
         }
         let users = (0..USERS).map(|user| subnet.at(2, user + 2)).collect();
         let (links, transport, quota, island) = (Links::default(), Transport::Tcp, None, Vec::new());
-        let (held, disk_mib, nodes, next_version) = (false, None, places, Vec::new());
-        Ok(Self { name, subnet, links, held, transport, quota, disk_mib, users, nodes, lans, island, next_version })
+        let (held, disk_mib, nodes, next_version, cast) = (false, None, places, Vec::new(), Cast::default());
+        Ok(Self {
+            name,
+            subnet,
+            links,
+            held,
+            transport,
+            quota,
+            disk_mib,
+            users,
+            nodes,
+            lans,
+            island,
+            next_version,
+            cast,
+        })
+    }
+
+    /// Gives a place to a node more for each of these parts.
+    ///
+    /// # Errors
+    /// [`DockerError::Size`]: too many of them, or some nodes are behind routers, whose numbers these would have.
+    pub fn add(&mut self, parts: Vec<Part>) -> Result<(), DockerError> {
+        for part in parts {
+            let index = self.nodes.len();
+            if index >= NODES_MAX as usize || !self.lans.is_empty() {
+                return Err(DockerError::Size);
+            }
+            let number = u8::try_from(index).map_err(|_| DockerError::Size)?;
+            self.nodes.push(Place { address: self.subnet.node(number), lan: None });
+            self.cast.parts.insert(number.into(), part);
+        }
+        Ok(())
     }
 
     /// The name under which the engine knows all of it.

@@ -6,10 +6,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::error::DockerError;
+use crate::hostile::HOSTILE;
 use crate::process::{TestnetError, find_program};
 
-/// What the image holds.
-const PROGRAMS: [&str; 2] = ["pald", "pal"];
+/// What the image holds; the last one only where some nodes are hostile.
+const PROGRAMS: [&str; 3] = ["pald", "pal", HOSTILE];
 /// Targets whose folders lie beside that of a plain build, when a static one was made.
 const TARGETS: [&str; 4] = [
     "x86_64-unknown-linux-musl",
@@ -25,25 +26,25 @@ const INTERPRETER: u32 = 3;
 /// Segments looked at, at most; programs have about a dozen.
 const SEGMENTS_MAX: u16 = 256;
 
-/// The folder with all programs, static: `bin_dir` if one is given; else where the running program is, or where a build
+/// The folder with all programs that are wanted, static: `bin_dir` if one is given; else where the running program is, or where a build
 /// for a named target puts them beside it.
 ///
 /// # Errors
 /// A program that is missing, or one that is not static.
-pub(super) fn find(bin_dir: Option<&Path>) -> Result<PathBuf, DockerError> {
+pub(super) fn find(bin_dir: Option<&Path>, hostile: bool) -> Result<PathBuf, DockerError> {
     if let Some(dir) = bin_dir {
-        check(dir)?;
+        check(dir, hostile)?;
         return Ok(dir.to_owned());
     }
     let own = env::current_exe().ok();
     let above: Vec<PathBuf> = own.iter().flat_map(|own| own.ancestors().skip(1).take(3)).map(Path::to_owned).collect();
     let mut places = above.clone();
     places.extend(above.iter().flat_map(|dir| TARGETS.iter().map(move |target| dir.join(target).join("release"))));
-    if let Some(found) = places.into_iter().find(|dir| check(dir).is_ok()) {
+    if let Some(found) = places.into_iter().find(|dir| check(dir, hostile).is_ok()) {
         return Ok(found);
     }
     // What is wrong with the nearest one is what helps.
-    for name in PROGRAMS {
+    for name in programs(hostile) {
         let path = find_program(name, None)?;
         if !is_static(&path)? {
             return Err(DockerError::NotStatic { path });
@@ -52,8 +53,13 @@ pub(super) fn find(bin_dir: Option<&Path>) -> Result<PathBuf, DockerError> {
     Err(TestnetError::ProgramMissing { name: "pald", looked: "one folder with `pal`".to_owned() }.into())
 }
 
-fn check(dir: &Path) -> Result<(), DockerError> {
-    for name in PROGRAMS {
+/// The names of those that are wanted.
+fn programs(hostile: bool) -> impl Iterator<Item = &'static str> {
+    PROGRAMS.into_iter().filter(move |&name| hostile || name != HOSTILE)
+}
+
+fn check(dir: &Path, hostile: bool) -> Result<(), DockerError> {
+    for name in programs(hostile) {
         let path = find_program(name, Some(dir))?;
         if !is_static(&path)? {
             return Err(DockerError::NotStatic { path });
@@ -66,8 +72,8 @@ fn check(dir: &Path) -> Result<(), DockerError> {
 ///
 /// # Errors
 /// Those of copying.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), DockerError> {
-    for name in PROGRAMS {
+pub(super) fn copy(from: &Path, to: &Path, hostile: bool) -> Result<(), DockerError> {
+    for name in programs(hostile) {
         let path = to.join(name);
         fs::copy(from.join(name), &path).map_err(|source| TestnetError::File { doing: "copy to", path, source })?;
     }
@@ -143,14 +149,16 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        let error = find(Some(dir.path())).unwrap_err();
+        let error = find(Some(dir.path()), false).unwrap_err();
         assert!(matches!(error, DockerError::Process(TestnetError::ProgramMissing { name: "pald", .. })));
         for name in ["pald", "pal"] {
             std::fs::write(dir.path().join(name), program(&[1])).unwrap();
         }
-        assert_eq!(find(Some(dir.path())).unwrap(), dir.path());
+        assert_eq!(find(Some(dir.path()), false).unwrap(), dir.path());
+        let error = find(Some(dir.path()), true).unwrap_err();
+        assert!(matches!(error, DockerError::Process(TestnetError::ProgramMissing { name: "pald-hostile", .. })));
         std::fs::write(dir.path().join("pal"), program(&[1, 3])).unwrap();
-        let error = find(Some(dir.path())).unwrap_err();
+        let error = find(Some(dir.path()), false).unwrap_err();
         assert!(matches!(&error, DockerError::NotStatic { path } if path.ends_with("pal")));
         assert!(error.to_string().contains("crt-static"), "{error}");
     }

@@ -16,6 +16,7 @@ use super::error::{Ignorant, TestnetError};
 use super::procfs::{Condition, Process};
 use super::state::Node;
 use super::{LOOK_EVERY, Testnet, admin};
+use crate::hostile::HOSTILE;
 
 /// Threads of each node, as `pald --threads` takes them.
 const THREADS: &str = "1";
@@ -43,7 +44,7 @@ struct Ready {
 
 /// Where nodes shall listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ports {
+pub(super) enum Ports {
     /// Wherever the system finds a free port.
     Any,
     /// Where they listened before.
@@ -84,7 +85,7 @@ impl Testnet {
     }
 
     /// Starts processes and writes them down before anything is awaited: an interruption leaves none unknown.
-    fn launch(&mut self, indices: &[u32], ports: Ports) -> Result<(), TestnetError> {
+    pub(super) fn launch(&mut self, indices: &[u32], ports: Ports) -> Result<(), TestnetError> {
         let mut outcome = Ok(());
         for &index in indices {
             outcome = self.launch_one(index, ports);
@@ -105,12 +106,17 @@ impl Testnet {
         // What an earlier life left behind must not pass for this one's word; the process number in it is checked too.
         let _none_there = fs::remove_file(node.data_dir.join("node.json"));
 
-        let mut command = Command::new(&self.state.pald);
+        let part = self.state.cast.parts.get(&index);
+        let program = part.map_or_else(|| self.state.pald.clone(), |_| self.state.pald.with_file_name(HOSTILE));
+        let mut command = Command::new(&program);
         // Whoever runs this may have settings for a node of their own.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PALD_")) {
             command.env_remove(name);
         }
         command.arg("run").arg("--data-dir").arg(&node.data_dir);
+        if let Some(part) = part {
+            command.arg("--part").arg(part.text());
+        }
         // Many nodes share this machine's processors: one thread each wakes fewer others.
         command.args(["--transport", &self.state.transport.to_string(), "--log", "text", "--threads", THREADS]);
         let before = if ports == Ports::Before { node.listen_again() } else { Vec::new() };
@@ -129,7 +135,7 @@ impl Testnet {
             command.arg("--next-version");
         }
         command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
-        let spawned = |source| TestnetError::Spawn { program: self.state.pald.clone(), source };
+        let spawned = |source| TestnetError::Spawn { program: program.clone(), source };
         let child = command.spawn().map_err(spawned)?;
         let process = Process::of(child.id()).map_err(spawned)?;
         (node.pid, node.started_ticks) = (process.pid, process.started_ticks);
@@ -137,7 +143,12 @@ impl Testnet {
     }
 
     /// Waits until these nodes have said where they listen, and notes it.
-    async fn await_ready(&mut self, indices: &[u32], end: Instant, deadline: Duration) -> Result<(), TestnetError> {
+    pub(super) async fn await_ready(
+        &mut self,
+        indices: &[u32],
+        end: Instant,
+        deadline: Duration,
+    ) -> Result<(), TestnetError> {
         let mut missing = indices.to_vec();
         loop {
             let mut ended = None;

@@ -40,6 +40,12 @@ impl Home {
         }
     }
 
+    /// Where `pal` keeps what it knows.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.0.join("data").join("palimpsest")
+    }
+
     /// The same user at this moment in another folder: what that one learns later, this one does not know.
     ///
     /// # Errors

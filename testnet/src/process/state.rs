@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TestnetError;
 use super::procfs::{Condition, Process};
+use crate::hostile::Cast;
 
 /// Bytes of the file at most, well above what [`NODES_MAX`] nodes need.
 const STATE_BYTES_MAX: u64 = 16 << 20;
@@ -74,6 +75,9 @@ pub struct State {
     pub transport: Transport,
     /// The quota of each, as given; none: the program's own default.
     pub quota: Option<String>,
+    /// Who of the nodes is not honest.
+    #[serde(default, skip_serializing_if = "Cast::is_empty")]
+    pub cast: Cast,
     /// All nodes, by index.
     pub nodes: Vec<Node>,
 }
@@ -170,7 +174,8 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), TestnetError> {
 mod tests {
     use std::path::Path;
 
-    use super::{Node, State, Transport};
+    use super::{Cast, Node, State, Transport};
+    use crate::hostile::Lie;
     use crate::process::error::TestnetError;
 
     fn sample(dir: &Path) -> State {
@@ -178,7 +183,9 @@ mod tests {
         nodes[1].pid = 17;
         nodes[1].id = "ab".repeat(32);
         nodes[1].addresses = vec!["/ip4/127.0.0.1/udp/4001/quic-v1/p2p/12D3Koo".to_owned()];
-        State { pald: "/bin/pald".into(), transport: Transport::Quic, quota: Some("1GiB".to_owned()), nodes }
+        let mut cast = Cast::default();
+        cast.part(1).lie = Some(Lie::Absent);
+        State { pald: "/bin/pald".into(), transport: Transport::Quic, quota: Some("1GiB".to_owned()), cast, nodes }
     }
 
     #[test]

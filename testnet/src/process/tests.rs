@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use super::{Blow, Ended, Fraction, State, Testnet, TestnetError, Transport, UpOptions, send, state_file};
+use super::{Blow, Cast, Ended, Fraction, State, Testnet, TestnetError, Transport, UpOptions, send, state_file};
 
 const LONG: Duration = Duration::from_secs(180);
 
@@ -54,7 +54,7 @@ impl Place {
 
     fn options(&self, nodes: u32, deadline: Duration) -> UpOptions {
         let (dir, pald) = (self.dir(), self.pald());
-        UpOptions { dir, nodes, transport: Transport::Tcp, quota: None, pald, deadline }
+        UpOptions { dir, nodes, transport: Transport::Tcp, quota: None, pald, cast: Cast::default(), deadline }
     }
 
     /// Answers for these nodes that each knows `known`.

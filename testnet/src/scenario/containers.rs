@@ -1,25 +1,46 @@
 //! The stage of containers.
 
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
-use super::{Account, Disk, Place, Scenario, Step};
-use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, Side, UpOptions};
-use crate::process::{Transport, Way};
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use palimpsest_proto::ids::NodeId;
+
+use super::eclipse::Eclipse;
+use super::parts::{Decoy, cast, conspire};
+use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::tables::Count;
+use super::users::{Users, table};
+use super::watched::{guards_of, watched};
+use super::{Account, Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
+use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
+use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex};
+use crate::liars::Plot;
+use crate::process::{Transport, Way, find_program};
 use crate::search::Canary;
+use crate::slow::SlowProgram;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
 /// Addresses of played scenarios, other than those of a network that is up all the while: one of so many subnets from 10.128
 /// on, so that several can be played at once.
 const SUBNETS: u32 = 120;
+/// The first of the ports at which liars take connections for nodes that they made up.
+const SILENT_PORT: u16 = 5_000;
 
 pub(super) struct Stage {
     net: DockerNet,
     pub(super) users: Users,
     nodes: u32,
-    dir: PathBuf,
+    theatre: Theatre,
+    coalition: Option<Coalition>,
+    /// What those who lie about the table agreed on, and which nodes they are.
+    lies: Option<(Arc<Plot>, Vec<u32>)>,
+    pub(super) slow: Option<SlowProgram>,
+    /// All nodes that ever were, by number.
+    members: Vec<NodeId>,
 }
 
 /// The name of the network that this process plays on.
@@ -32,10 +53,16 @@ pub fn container_name() -> Result<Name, NotAName> {
 
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
+        let subnet: Subnet = format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?;
+        let mut cast = cast(scenario);
+        let lies = match &scenario.table_liars {
+            None => None,
+            Some(liars) => Some((conspire(&mut cast, liars, decoys(liars, subnet))?, liars.nodes.clone())),
+        };
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             name: container_name().map_err(broken)?,
-            subnet: format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?,
+            subnet,
             nodes: scenario.nodes,
             nat: scenario.nat,
             links: scenario.links,
@@ -43,11 +70,86 @@ impl Stage {
             quota: scenario.quota_mib.map(|mib| format!("{mib}M")),
             disk_mib: scenario.disk_mib,
             bin_dir: theatre.bin_dir.clone(),
+            cast,
             deadline: UP_DEADLINE,
         };
         let net = DockerNet::up(options).await.map_err(lacks)?;
         let users = Users::new(theatre, net.bootstrap_file())?;
-        Ok(Self { net, users, nodes: scenario.nodes, dir: theatre.dir.clone() })
+        let slow = match scenario.slow_peers {
+            0 => None,
+            peers => {
+                let program = find_program(HOSTILE, theatre.bin_dir.as_deref()).map_err(broken)?;
+                let addresses: Vec<String> =
+                    net.plan().nodes.iter().map(|node| at(node.address, PORT).to_string()).collect();
+                Some(SlowProgram::start(&program, peers, &addresses).map_err(broken)?)
+            }
+        };
+        let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
+        let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members: Vec::new() };
+        if stage.lies.is_some() || stage.coalition.is_some() {
+            stage.members = stage.ids().await?;
+        }
+        Ok(stage)
+    }
+
+    /// The ids of all nodes, which all run.
+    async fn ids(&self) -> Result<Vec<NodeId>, StageError> {
+        let all: Vec<u32> = self.net.plan().indices().collect();
+        let statuses = self.net.statuses(&all).await;
+        let id = |status: &Option<serde_json::Value>| {
+            let text = status.as_ref()?["id"].as_str()?;
+            Hex::try_from(text.to_owned()).ok().map(|Hex(id)| NodeId(id))
+        };
+        let ids: Option<Vec<NodeId>> = statuses.iter().map(id).collect();
+        ids.ok_or_else(|| broken("a node does not say who it is"))
+    }
+
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+        let bootstrap = self.net.plan().bootstrap().join("\n");
+        let there = self.net.plan().nodes.len();
+        let parts = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
+        self.net.add(parts, UP_DEADLINE).await.map_err(lacks)
+    }
+
+    /// What the nodes wrote down, where they did.
+    pub(super) async fn watched(&self) -> Result<Option<Watched>, StageError> {
+        if self.coalition.is_none() {
+            return Ok(None);
+        }
+        let mut seen = Vec::new();
+        let copy = self.copies()?;
+        for index in self.net.plan().indices() {
+            self.net.copy_file(index, DIARY_FILE, &copy.join(DIARY_FILE)).await.map_err(broken)?;
+            seen.extend(Diary::read(&copy, index as usize).map_err(broken)?);
+        }
+        seen.sort_by_key(|one| one.at);
+        let guards = guards_of(&seen, &self.members, self.users.calls());
+        Ok(Some(watched(&seen, (&self.members, self.nodes), std::iter::empty(), &guards, self.coalition)))
+    }
+
+    /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept.
+    pub(super) async fn tables(&self) -> Result<Option<Tables>, StageError> {
+        let Some((plot, liars)) = &self.lies else { return Ok(None) };
+        let conditions = self.net.conditions().await.map_err(broken)?;
+        let runs = |index: &u32| conditions.get(*index as usize) == Some(&Condition::Running);
+        let honest: Vec<u32> = (0..self.nodes).filter(runs).filter(|index| !liars.contains(index)).collect();
+        self.net.stop().await.map_err(broken)?;
+        let ids = honest.iter().filter_map(|&index| self.members.get(index as usize)).copied().collect();
+        let mut count = Count::new(&self.members, ids, plot.made_up().collect());
+        let copy = self.copies()?;
+        for index in honest {
+            self.net.copy_file(index, "table", &copy.join("table")).await.map_err(broken)?;
+            count.kept(&table(&copy).ok_or_else(|| broken(format!("node {index} kept no table")))?);
+        }
+        self.users.known_to_strangers().iter().for_each(|known| count.newcomer(known));
+        Ok(Some(count.outcome()))
+    }
+
+    /// A folder for copies of nodes' files.
+    fn copies(&self) -> Result<PathBuf, StageError> {
+        let copy: &Path = &self.theatre.dir.join("copies");
+        std::fs::create_dir_all(copy).map_err(broken)?;
+        Ok(copy.to_owned())
     }
 
     /// The way to where a user is.
@@ -93,7 +195,7 @@ impl Stage {
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
         let mut disks = Vec::new();
         for index in 0..self.nodes {
-            let copy = self.dir.join("disk");
+            let copy = self.theatre.dir.join("disk");
             disks.push(match self.net.copy_data(index, &copy).await {
                 Ok(()) => searched(index, &copy, canaries),
                 Err(error) => Disk { node: index, found: Err(error.to_string()) },
@@ -104,8 +206,32 @@ impl Stage {
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
+        if let Some(slow) = self.slow {
+            slow.stop().await.map_err(broken)?;
+        }
         self.net.down().await.map(|_| ()).map_err(broken)
     }
+}
+
+/// Addresses in the network for nodes that are made up: at every other one nobody is, at the others one of the liars takes
+/// connections and says nothing.
+fn decoys(liars: &TableLiars, subnet: Subnet) -> Vec<Decoy> {
+    let decoy = |number: u32| {
+        let turn = liars.nodes.get((number / 2) as usize % liars.nodes.len().max(1));
+        let liar = turn.and_then(|&liar| Some((liar, subnet.node(u8::try_from(liar).ok()?))));
+        match liar {
+            Some((liar, address)) if number % 2 == 1 => {
+                let port = SILENT_PORT.saturating_add(u16::try_from(number).unwrap_or_default());
+                Decoy { address: at(address, port), silent: Some((liar, (address, port).into())) }
+            }
+            _ => Decoy { address: at(subnet.nobody(number + 1), PORT), silent: None },
+        }
+    };
+    (0..liars.made_up).map(decoy).collect()
+}
+
+fn at(address: Ipv4Addr, port: u16) -> Multiaddr {
+    Multiaddr::from(address).with(Protocol::Tcp(port))
 }
 
 /// Nothing was shown, where this machine lacks something.

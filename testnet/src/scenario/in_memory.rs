@@ -1,29 +1,25 @@
 //! The stage in one process, where some of the nodes may lie.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use palimpsest_client::net::Versions;
-use palimpsest_client::{Capability, Client, Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_client::net::{Transport, Versions};
+use palimpsest_client::{Client, Error, FetchOptions, Progress, PublishOptions, Source};
 use palimpsest_node::Node;
-use palimpsest_node::config::Stand;
-use palimpsest_node::role::holder::Service;
-use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
-use palimpsest_proto::message::{Answer, Ask};
-use palimpsest_proto::select::NodeTable;
+use palimpsest_proto::ids::NodeId;
 
+use super::eclipse::Eclipse;
 use super::stage::{StageError, Theatre, account, broken, chosen, searched};
-use super::{Account, Coalition, Disk, Eclipsed, End, Lie, NODES, Pooled, Scenario, Step, Tables, Watched, Who, rot};
-use crate::anonymity::linking::guesses;
-use crate::anonymity::sights::{Journey, Ledger, Seen, complaints, journeys};
+use super::tables::Count;
+use super::watched::{Guards, watched};
+use super::{Account, Coalition, Disk, End, Lie, Scenario, Step, Tables, Watched, Who, rot};
+use crate::anonymity::sights::Ledger;
 use crate::liars::Plot;
 use crate::memory::{Network, NetworkOptions};
 use crate::search::Canary;
 use crate::slow::SlowPeers;
-use crate::sybils;
 
 pub(super) struct Stage {
     network: Network,
@@ -41,17 +37,7 @@ pub(super) struct Stage {
     /// Whom each stranger knew at the end.
     known: Vec<Vec<NodeId>>,
     /// To whom each client was connected.
-    talked_to: Mutex<HashMap<NodeId, BTreeSet<NodeId>>>,
-}
-
-/// A holder that acknowledges what it is given, keeps nothing, and lies when it is asked.
-struct Liar(Lie);
-
-impl Service for Liar {
-    fn answer(&self, ask: Ask) -> BoxFuture<'_, Option<Answer>> {
-        let answer = self.0.answer(&ask);
-        Box::pin(async move { answer })
-    }
+    talked_to: Mutex<Guards>,
 }
 
 impl Stage {
@@ -65,7 +51,7 @@ impl Stage {
             let liar = adversary.as_ref().filter(|one| one.nodes.iter().any(|&node| node as usize == index));
             // Whoever comes later is one of those who eclipse something.
             let lie = liar.map(|one| one.lie).or((index >= honest).then_some(Lie::Absent));
-            lie.map(|lie| Stand(Arc::new(Liar(lie))))
+            lie.map(Lie::stand)
         });
         let upgraded: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
         let are_next = upgraded.clone();
@@ -95,10 +81,10 @@ impl Stage {
         options.onlooker = Box::new(move |index| Some(watched.onlooker(index)));
         let network = Network::start(options).await.map_err(broken)?;
         let members = network.running().map(Node::id).collect();
-        let places: Vec<_> = network.running().map(|node| (node.id(), node.addresses())).collect();
+        let places: Vec<_> = network.running().map(|node| (Some(node.id()), node.addresses())).collect();
         let slow = match scenario.slow_peers as usize {
             0 => None,
-            peers => Some(SlowPeers::start(peers, &places).map_err(broken)?),
+            peers => Some(SlowPeers::start(peers, &places, Transport::Memory).map_err(broken)?),
         };
         let (nodes, coalition) = (scenario.nodes, scenario.coalition);
         let talked_to = Mutex::default();
@@ -130,36 +116,8 @@ impl Stage {
         let seen = self.ledger.so_far();
         // What is for somebody made up is no client's, either.
         let made_up = self.plot.iter().flat_map(|(plot, _)| plot.made_up());
-        let known: Vec<NodeId> = self.members.iter().copied().chain(made_up).collect();
-        let journeys = journeys(&seen);
         let talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
-        let clients: BTreeSet<NodeId> = journeys.iter().map(|journey| journey.client).collect();
-        let coalition = self.coalition.map(|Coalition { fraction, seed }| {
-            let seats = chosen(self.nodes, fraction, seed);
-            let bad = |node: usize| seats.iter().any(|&seat| seat as usize == node);
-            let pooled: Vec<Seen> = seen.iter().filter(|one| bad(one.node)).copied().collect();
-            let members = self.members.iter().copied().collect();
-            let named: HashSet<_> = guesses(&pooled, &members).into_iter().map(|one| (one.came, one.client)).collect();
-            let clients_of = |some: &dyn Fn(&Journey) -> bool| {
-                journeys
-                    .iter()
-                    .filter(|journey| some(journey))
-                    .map(|journey| journey.client)
-                    .collect::<BTreeSet<_>>()
-                    .len()
-            };
-            Pooled {
-                nodes: seats.len(),
-                guarded: clients_of(&|journey| bad(journey.guard)),
-                linked: clients_of(&|journey| named.contains(&(journey.came, journey.client))),
-            }
-        });
-        Watched {
-            clients: clients.len(),
-            requests: journeys.len(),
-            complaints: complaints(&seen, &known, &talked_to),
-            coalition,
-        }
+        watched(&seen, (&self.members, self.nodes), made_up, &talked_to, self.coalition)
     }
 
     /// Streams of slow peers that nodes have ended.
@@ -171,30 +129,13 @@ impl Stage {
     pub(super) fn tables(&self) -> Option<Tables> {
         let (plot, liars) = self.plot.as_ref()?;
         let honest: Vec<usize> = self.network.numbers().filter(|index| !liars.contains(index)).collect();
-        let made_up: BTreeSet<NodeId> = plot.made_up().collect();
-        let mut seen = Tables::default();
-        let mut look = |table: &NodeTable| {
-            let node = |index: &usize| self.members.get(*index);
-            seen.tables += 1;
-            seen.missing += honest.iter().filter_map(node).filter(|id| table.get(id).is_none()).count();
-            for (id, entry) in table.iter().filter(|(id, _)| !self.members.contains(id)) {
-                if made_up.contains(id) {
-                    seen.made_up.0 += 1;
-                    seen.made_up.1 += usize::from(entry.health().lost.is_none());
-                } else {
-                    seen.unknown += 1;
-                }
-            }
-        };
-        honest.iter().filter_map(|&index| self.network.node(index)).for_each(|node| node.with_table(&mut look));
-        let living: Vec<NodeId> = honest.iter().filter_map(|&index| self.members.get(index)).copied().collect();
-        for known in &self.known {
-            seen.newcomers += 1;
-            seen.missing += living.iter().filter(|id| !known.contains(id)).count();
-            seen.told += known.iter().filter(|id| made_up.contains(id)).count();
-            seen.unknown += known.iter().filter(|id| !made_up.contains(id) && !self.members.contains(id)).count();
+        let ids = honest.iter().filter_map(|&index| self.members.get(index)).copied().collect();
+        let mut count = Count::new(&self.members, ids, plot.made_up().collect());
+        for node in honest.iter().filter_map(|&index| self.network.node(index)) {
+            node.with_table(|table| count.node(table));
         }
-        Some(seen)
+        self.known.iter().for_each(|known| count.newcomer(known));
+        Some(count.outcome())
     }
 
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
@@ -252,42 +193,17 @@ impl Stage {
         })
     }
 
-    pub(super) async fn eclipse(
-        &mut self,
-        link: &str,
-        of: Eclipsed,
-        nodes: usize,
-        drawn: usize,
-        seed: u64,
-    ) -> Result<(), StageError> {
-        let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
-        let places: Vec<Position> = match (of, &link) {
-            (Eclipsed::Record, Capability::Read { root, .. }) => {
-                root.record_addresses().iter().map(RecordAddress::position).collect()
-            }
-            (Eclipsed::Stripe, Capability::Read { .. }) => self.shards_of_root(&link).await?,
-            _ => return Err(broken("the first file has no record")),
-        };
-        let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
-        let ground = ground.await.map_err(broken)?;
-        if self.network.numbers().count() + ground.len() > *NODES.end() as usize {
-            return Err(broken(format!("{} nodes more are more than one machine plays", ground.len())));
-        }
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+        let censor = self.network.client("censor").await.map_err(broken)?;
+        let places = eclipse.places(&censor).await;
+        self.note(&censor);
+        censor.close().await.map_err(broken)?;
+        let ground = eclipse.ground(places?, self.network.numbers().count()).await?;
         for identity in ground {
             let index = self.network.add_as(identity).await.map_err(broken)?;
             self.members.extend(self.network.node(index).map(Node::id));
         }
         self.network.meet().await.map_err(broken)
-    }
-
-    /// Where the shards of a root belong, as anybody finds it who has the link.
-    async fn shards_of_root(&self, link: &Capability) -> Result<Vec<Position>, StageError> {
-        let censor = self.network.client("censor").await.map_err(broken)?;
-        let held = censor.holders(link, 1, &Progress::new()).await.map_err(broken)?;
-        self.note(&censor);
-        censor.close().await.map_err(broken)?;
-        let root = held.first().ok_or_else(|| broken("the first file has no root"))?;
-        Ok(root.descriptor.locators().iter().map(Locator::position).collect())
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::eclipse::Eclipse;
 use super::stage::{Stage, StageError, broken};
 use super::{Deed, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
 use crate::sample;
@@ -91,7 +92,8 @@ async fn perform(
             }
             Step::Eclipse { of, nodes, drawn, seed } => {
                 if let Some(File { link, .. }) = files.first() {
-                    stage.eclipse(link, of, nodes as usize, drawn as usize, seed).await?;
+                    let (nodes, drawn) = (nodes as usize, drawn as usize);
+                    stage.eclipse(Eclipse { link, of, nodes, drawn, seed }).await?;
                 }
             }
             Step::Wait { seconds } => stage.wait(Duration::from_secs(seconds)).await,
@@ -100,9 +102,9 @@ async fn perform(
     }
     story.accounts = stage.accounts().await?;
     story.disks = stage.disks(&canaries).await?;
-    story.watched = stage.watched();
-    story.tables = stage.tables();
-    story.ended_slow = stage.ended_slow();
+    story.watched = stage.watched().await?;
+    story.ended_slow = stage.ended_slow().await?;
+    story.tables = stage.tables().await?;
     Ok(story)
 }
 

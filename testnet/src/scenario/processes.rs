@@ -1,36 +1,131 @@
 //! The stage of programs on loopback.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{StageError, Theatre, Users, account, broken, chosen, searched};
-use super::{Account, Disk, Scenario, Step, rot};
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use palimpsest_proto::ids::NodeId;
+
+use super::eclipse::Eclipse;
+use super::parts::{Decoy, cast, conspire};
+use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::tables::Count;
+use super::users::{Users, table};
+use super::watched::{guards_of, watched};
+use super::{Account, Coalition, Disk, Scenario, Step, TableLiars, Tables, Watched, rot};
+use crate::hostile::{Diary, HOSTILE, Hex, Silence, Void};
+use crate::liars::Plot;
 use crate::process::{Blow, Testnet, Transport, UpOptions, find_program};
 use crate::search::Canary;
+use crate::slow::SlowProgram;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(120);
 /// Time for a node's account of itself.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Time for nodes to end in order.
+const DOWN_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Stage {
     net: Testnet,
     pub(super) users: Users,
     nodes: u32,
+    theatre: Theatre,
+    coalition: Option<Coalition>,
+    lies: Option<Lies>,
+    pub(super) slow: Option<SlowProgram>,
+}
+
+/// What some agreed on who lie about the table, and what is where they say that others are.
+struct Lies {
+    plot: Arc<Plot>,
+    liars: Vec<u32>,
+    _silence: Silence,
+    _voids: Vec<Void>,
 }
 
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
+        let pald = find_program("pald", theatre.bin_dir.as_deref()).map_err(broken)?;
+        let mut cast = cast(scenario);
+        let lies = match &scenario.table_liars {
+            None => None,
+            Some(liars) => {
+                let (decoys, _silence, _voids) = decoys(liars)?;
+                let plot = conspire(&mut cast, liars, decoys)?;
+                Some(Lies { plot, liars: liars.nodes.clone(), _silence, _voids })
+            }
+        };
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             nodes: scenario.nodes,
             transport: Transport::Tcp,
             quota: scenario.quota_mib.or(scenario.disk_mib).map(|mib| format!("{mib}M")),
-            pald: find_program("pald", theatre.bin_dir.as_deref()).map_err(broken)?,
+            pald: pald.clone(),
+            cast,
             deadline: UP_DEADLINE,
         };
         let net = Testnet::up(options).await.map_err(broken)?;
         let users = Users::new(theatre, net.bootstrap_file())?;
-        Ok(Self { net, users, nodes: scenario.nodes })
+        let addresses: Vec<String> = net.nodes().iter().flat_map(|node| node.addresses.clone()).collect();
+        let slow = match scenario.slow_peers {
+            0 => None,
+            peers => Some(SlowProgram::start(&pald.with_file_name(HOSTILE), peers, &addresses).map_err(broken)?),
+        };
+        let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
+        Ok(Self { net, users, nodes, theatre, coalition, lies, slow })
+    }
+
+    /// All nodes that ever were, by number.
+    fn members(&self) -> Vec<NodeId> {
+        let id = |text: &String| Hex::try_from(text.clone()).map_or(NodeId([0; 32]), |Hex(id)| NodeId(id));
+        self.net.nodes().iter().map(|node| id(&node.id)).collect()
+    }
+
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.net.nodes().iter().map(|node| node.data_dir.clone())
+    }
+
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+        let bootstrap = std::fs::read_to_string(self.net.bootstrap_file()).map_err(broken)?;
+        let there = self.net.nodes().len();
+        let parts = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
+        self.net.add(parts, UP_DEADLINE).await.map_err(broken)
+    }
+
+    /// What the nodes wrote down, where they did.
+    pub(super) fn watched(&self) -> Result<Option<Watched>, StageError> {
+        if self.coalition.is_none() {
+            return Ok(None);
+        }
+        let mut seen = Vec::new();
+        for (node, folder) in self.folders().enumerate() {
+            seen.extend(Diary::read(&folder, node).map_err(broken)?);
+        }
+        seen.sort_by_key(|one| one.at);
+        let members = self.members();
+        let guards = guards_of(&seen, &members, self.users.calls());
+        let nobody = std::iter::empty();
+        Ok(Some(watched(&seen, (&members, self.nodes), nobody, &guards, self.coalition)))
+    }
+
+    /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept.
+    pub(super) async fn tables(&self) -> Result<Option<Tables>, StageError> {
+        let Some(lies) = &self.lies else { return Ok(None) };
+        let running = self.net.running();
+        self.net.down(DOWN_DEADLINE).await.map_err(broken)?;
+        let members = self.members();
+        let is_honest = |index: u32, pid: u32| !lies.liars.contains(&index) && running.contains(&pid);
+        let honest: Vec<_> = self.net.nodes().iter().filter(|node| is_honest(node.index, node.pid)).collect();
+        let ids = honest.iter().filter_map(|node| members.get(node.index as usize)).copied().collect();
+        let mut count = Count::new(&members, ids, lies.plot.made_up().collect());
+        for node in honest {
+            count.kept(&table(&node.data_dir).ok_or_else(|| broken(format!("node {} kept no table", node.index)))?);
+        }
+        self.users.known_to_strangers().iter().for_each(|known| count.newcomer(known));
+        Ok(Some(count.outcome()))
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
@@ -76,6 +171,26 @@ impl Stage {
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
+        if let Some(slow) = self.slow {
+            slow.stop().await.map_err(broken)?;
+        }
         self.net.discard().await.map_err(broken)
     }
+}
+
+/// Ports of this machine for nodes that are made up: at every other one nobody is, at the others somebody takes connections and
+/// says nothing.
+fn decoys(liars: &TableLiars) -> Result<(Vec<Decoy>, Silence, Vec<Void>), StageError> {
+    let all = liars.made_up as usize;
+    let (silence, silent) = Silence::anywhere(all / 2).map_err(broken)?;
+    let voids = std::iter::repeat_with(Void::hold).take(all - silent.len()).collect::<Result<Vec<_>, _>>();
+    let voids = voids.map_err(broken)?;
+    let mut silent = silent.into_iter();
+    let addresses = voids.iter().flat_map(|void| [Some(void.address), silent.next()]).flatten();
+    let decoy = |at: SocketAddr| Decoy { address: multiaddr(at), silent: None };
+    Ok((addresses.map(decoy).collect(), silence, voids))
+}
+
+fn multiaddr(at: SocketAddr) -> Multiaddr {
+    Multiaddr::from(at.ip()).with(Protocol::Tcp(at.port()))
 }

@@ -12,6 +12,7 @@ mod wire;
 use std::path::Path;
 use std::time::Duration;
 
+use palimpsest_client::policy::CROSS_CHECK;
 use palimpsest_proto::content::{Capability, ConvergenceSecret};
 use palimpsest_proto::crypto;
 use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
@@ -24,6 +25,7 @@ use rand::rngs::StdRng;
 use self::failure::Failure;
 use self::nodes::{Node, Nodes};
 use self::wire::{Delay, Line};
+use super::eclipse::Eclipse;
 use super::stage::{StageError, Theatre, broken, chosen};
 use super::{Account, Disk, End, Lie, Place, Scenario, Step, Who};
 use crate::sample::SplitMix64;
@@ -36,8 +38,6 @@ use crate::sybils;
 const QUOTA_BYTES: u64 = 1 << 30;
 /// Nodes that newcomers are told of: the first ones.
 const BOOTSTRAP_NODES: usize = 5;
-/// How long who was never there compares tables before anything else, at most.
-const CROSS_CHECK: Duration = Duration::from_millis(800);
 /// Bytes of all files of a scenario at most: what nodes keep of them is five times as much, in memory.
 const CONTENT_BYTES_MAX: u64 = 512 << 20;
 /// Numbers of made-up nodes, from which those who eclipse something choose their keys: behind all others.
@@ -193,7 +193,8 @@ impl Stage {
     }
 
     /// Nodes whose ids lie next to the addresses of the root's record; here they have cost no work.
-    pub(super) fn eclipse(&mut self, link: &str, each: usize, drawn: usize, seed: u64) -> Result<(), StageError> {
+    pub(super) fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+        let Eclipse { link, of: _, nodes: each, drawn, seed } = eclipse;
         let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
         let places: Vec<Position> = match link {
             Capability::Read { root, .. } => root.record_addresses().iter().map(RecordAddress::position).collect(),

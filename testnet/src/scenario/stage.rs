@@ -7,14 +7,15 @@ use palimpsest_client::clock::moment;
 use palimpsest_proto::time::Moment;
 use serde_json::Value;
 
+use super::eclipse::Eclipse;
 use super::{
     Account, Disk, Eclipsed, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
     simulated,
 };
 use crate::docker::Links;
-use crate::process::{Fraction, Home, Pal, Run, Way, find_program};
-use crate::sample;
+use crate::process::{Fraction, Way};
 use crate::search::{Canary, search_folder};
+use crate::slow::SlowProgram;
 
 /// Where a scenario is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub(super) fn broken(error: impl std::fmt::Display) -> StageError {
 pub(super) enum Stage {
     Memory(in_memory::Stage),
     Processes(processes::Stage),
-    Docker(containers::Stage),
+    Docker(Box<containers::Stage>),
     Sim(Box<simulated::Stage>),
 }
 
@@ -85,7 +86,7 @@ impl Stage {
         Ok(match kind {
             StageKind::Memory => Self::Memory(in_memory::Stage::open(scenario, theatre).await?),
             StageKind::Processes => Self::Processes(processes::Stage::open(scenario, theatre).await?),
-            StageKind::Docker => Self::Docker(containers::Stage::open(scenario, theatre).await?),
+            StageKind::Docker => Self::Docker(Box::new(containers::Stage::open(scenario, theatre).await?)),
             StageKind::Sim => Self::Sim(Box::new(simulated::Stage::open(scenario, theatre)?)),
         })
     }
@@ -116,7 +117,10 @@ impl Stage {
         match self {
             Self::Memory(stage) => stage.publish(file, deadline).await,
             Self::Processes(stage) => stage.users.publish(file, &Way::default(), deadline).await,
-            Self::Docker(stage) => stage.users.publish(file, &stage.way(from).await?, deadline).await,
+            Self::Docker(stage) => {
+                let way = stage.way(from).await?;
+                stage.users.publish(file, &way, deadline).await
+            }
             Self::Sim(stage) => stage.publish(file, from, deadline),
         }
     }
@@ -154,18 +158,12 @@ impl Stage {
     }
 
     /// Nodes appear next to what a link leads to.
-    pub(super) async fn eclipse(
-        &mut self,
-        link: &str,
-        of: Eclipsed,
-        nodes: usize,
-        drawn: usize,
-        seed: u64,
-    ) -> Result<(), StageError> {
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
         match self {
-            Self::Memory(stage) => stage.eclipse(link, of, nodes, drawn, seed).await,
-            Self::Sim(stage) => stage.eclipse(link, nodes, drawn, seed),
-            Self::Processes(_) | Self::Docker(_) => Ok(()),
+            Self::Memory(stage) => stage.eclipse(eclipse).await,
+            Self::Sim(stage) => stage.eclipse(eclipse),
+            Self::Processes(stage) => stage.eclipse(eclipse).await,
+            Self::Docker(stage) => stage.eclipse(eclipse).await,
         }
     }
 
@@ -188,26 +186,32 @@ impl Stage {
     }
 
     /// What the nodes saw of clients, where somebody can look over their shoulders.
-    pub(super) fn watched(&self) -> Option<Watched> {
+    pub(super) async fn watched(&self) -> Result<Option<Watched>, StageError> {
         match self {
-            Self::Memory(stage) => Some(stage.watched()),
-            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
+            Self::Memory(stage) => Ok(Some(stage.watched())),
+            Self::Processes(stage) => stage.watched(),
+            Self::Docker(stage) => stage.watched().await,
+            Self::Sim(_) => Ok(None),
         }
     }
 
-    /// What is in node tables, where nodes lie about them.
-    pub(super) fn tables(&self) -> Option<Tables> {
+    /// What is in node tables, where nodes lie about them. Programs are ended for it: they write their tables down then.
+    pub(super) async fn tables(&self) -> Result<Option<Tables>, StageError> {
         match self {
-            Self::Memory(stage) => stage.tables(),
-            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
+            Self::Memory(stage) => Ok(stage.tables()),
+            Self::Processes(stage) => stage.tables().await,
+            Self::Docker(stage) => stage.tables().await,
+            Self::Sim(_) => Ok(None),
         }
     }
 
     /// Streams of slow peers that nodes have ended, where there are such peers.
-    pub(super) fn ended_slow(&self) -> Option<usize> {
+    pub(super) async fn ended_slow(&mut self) -> Result<Option<usize>, StageError> {
         match self {
-            Self::Memory(stage) => stage.ended_slow(),
-            Self::Processes(_) | Self::Docker(_) | Self::Sim(_) => None,
+            Self::Memory(stage) => Ok(stage.ended_slow()),
+            Self::Processes(stage) => ended_slow(stage.slow.as_mut()).await,
+            Self::Docker(stage) => ended_slow(stage.slow.as_mut()).await,
+            Self::Sim(_) => Ok(None),
         }
     }
 
@@ -268,27 +272,23 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             }
         }
     }
-    if matches!(kind, StageKind::Processes | StageKind::Docker) {
-        if scenario.adversary.is_some() || any(|step| matches!(step, Step::Eclipse { .. })) {
-            return Some("liars are only among nodes in one process");
-        }
-        if !scenario.meddling.is_empty() {
-            return Some("relays meddle only among nodes in one process");
-        }
-        if scenario.coalition.is_some() {
-            return Some("only nodes in one process can be looked over their shoulders");
-        }
+    if kind == StageKind::Sim && scenario.table_liars.is_some() {
+        return Some("simulated nodes do not lie about the table");
     }
-    if kind != StageKind::Memory && scenario.table_liars.is_some() {
-        return Some("only nodes in one process lie about the table");
-    }
-    if kind != StageKind::Memory && scenario.slow_peers > 0 {
-        return Some("slow peers are only in one process with the nodes");
+    if kind == StageKind::Sim && scenario.slow_peers > 0 {
+        return Some("slow peers are not simulated");
     }
     if kind == StageKind::Sim && any(|step| matches!(step, Step::Eclipse { of: Eclipsed::Stripe, .. })) {
         return Some("of simulated nodes only records are eclipsed");
     }
     None
+}
+
+async fn ended_slow(slow: Option<&mut SlowProgram>) -> Result<Option<usize>, StageError> {
+    match slow {
+        Some(slow) => slow.ended().await.map(Some).map_err(broken),
+        None => Ok(None),
+    }
 }
 
 /// What a node's status says of its space; none if it says nothing.
@@ -304,64 +304,6 @@ pub(super) fn searched(node: u32, dir: &Path, canaries: &[Canary]) -> Disk {
         Err(error) => Err(error.to_string()),
     };
     Disk { node, found }
-}
-
-/// The users of a network of programs: each runs `pal` in a home of its own.
-pub(super) struct Users {
-    pal: Pal,
-    dir: PathBuf,
-    publisher: Home,
-    strangers: usize,
-}
-
-impl Users {
-    pub(super) fn new(theatre: &Theatre, bootstrap: PathBuf) -> Result<Self, StageError> {
-        let program = find_program("pal", theatre.bin_dir.as_deref()).map_err(broken)?;
-        let publisher = Home::fresh(theatre.dir.join("publisher")).map_err(broken)?;
-        Ok(Self { pal: Pal { program, bootstrap }, dir: theatre.dir.clone(), publisher, strangers: 0 })
-    }
-
-    pub(super) async fn publish(
-        &self,
-        file: &Path,
-        way: &Way,
-        deadline: Duration,
-    ) -> Result<(Option<String>, End), StageError> {
-        let words = ["publish".as_ref(), "--quiet".as_ref(), file.as_os_str()];
-        let run = self.pal.run_by(way, &self.publisher, &words, deadline).await.map_err(broken)?;
-        Ok(match (run.done(), run.link()) {
-            (true, Some(link)) => (Some(link), End::Good),
-            _ => (None, failure(&run)),
-        })
-    }
-
-    pub(super) async fn fetch(
-        &mut self,
-        link: &str,
-        file: &Path,
-        by: Who,
-        way: &Way,
-        deadline: Duration,
-    ) -> Result<End, StageError> {
-        let home = match by {
-            Who::Publisher => self.publisher.clone(),
-            Who::Stranger => {
-                self.strangers += 1;
-                Home::fresh(self.dir.join(format!("stranger-{}", self.strangers))).map_err(broken)?
-            }
-        };
-        let copy = self.dir.join("copy");
-        let words = ["fetch".as_ref(), link.as_ref(), "--force".as_ref(), "-o".as_ref(), copy.as_os_str()];
-        let run = self.pal.run_by(way, &home, &words, deadline).await.map_err(broken)?;
-        if !run.done() {
-            return Ok(failure(&run));
-        }
-        Ok(if sample::same(file, &copy).map_err(broken)? { End::Good } else { End::WrongBytes })
-    }
-}
-
-fn failure(run: &Run) -> End {
-    if run.timed_out { End::TimedOut } else { End::Failed(run.complaint()) }
 }
 
 /// Those of nodes `0..all` that a step of a share and a seed means.
@@ -390,15 +332,14 @@ mod tests {
         assert_eq!(where_to("slow-links"), ["docker"]);
         assert_eq!(where_to("partition-and-heal"), ["docker", "sim"]);
         assert_eq!(where_to("nat"), ["docker"]);
-        assert_eq!(where_to("eclipse"), ["memory", "sim"]);
+        assert_eq!(where_to("eclipse"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("rolling-upgrade"), ["memory", "processes", "docker"]);
         assert_eq!(where_to("halves-publish"), ["docker", "sim"]);
-        assert_eq!(where_to("lying-holders"), ["memory", "sim"]);
-        assert_eq!(where_to("hostile-relays"), ["memory", "sim"]);
-        assert_eq!(where_to("colluding-relays"), ["memory"]);
-        assert_eq!(where_to("eclipse-stripe"), ["memory"]);
-        assert_eq!(where_to("slow-loris"), ["memory"]);
-        assert_eq!(where_to("table-liars"), ["memory"]);
+        assert_eq!(where_to("lying-holders"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("hostile-relays"), ["memory", "processes", "docker", "sim"]);
+        for name in ["colluding-relays", "eclipse-stripe", "slow-loris", "table-liars"] {
+            assert_eq!(where_to(name), ["memory", "processes", "docker"], "{name}");
+        }
         assert_eq!(where_to("rot"), ["memory", "processes", "sim"]);
     }
 

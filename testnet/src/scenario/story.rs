@@ -26,8 +26,10 @@ pub struct Tables {
     pub tables: usize,
     /// Honest nodes that live and are missing in some table, over all of them.
     pub missing: usize,
-    /// Nodes that were made up: over all tables of nodes, and of these such as are not believed lost.
-    pub made_up: (usize, usize),
+    /// Nodes that were made up, over all tables of nodes.
+    pub made_up: usize,
+    /// Of these such as are not believed lost; none, where tables were looked at that do not say so.
+    pub believed: Option<usize>,
     /// Tables of newcomers that were looked at.
     pub newcomers: usize,
     /// Nodes that were made up, over all tables of newcomers.

@@ -123,7 +123,9 @@ fn durability(lines: &mut Vec<String>, part: &Durable) {
         "repairs/y",
         "surveys/y",
         "moved/y",
+        "later",
         "handed/y",
+        "copies",
     ]));
     for churn in &part.churns {
         lines.push(row([
@@ -136,13 +138,15 @@ fn durability(lines: &mut Vec<String>, part: &Durable) {
             short(churn.repairs),
             short(churn.surveys),
             short(churn.moved),
+            short(churn.moved_late),
             short(churn.handed_over),
+            format!("{:.2}", churn.copies),
         ]));
         if let Some(model) = &churn.model {
             let bracketed = |text: String| format!("({text})");
-            let empty = String::new;
             let [left, repairs, moved] = [percent(model.left), short(model.repairs), short(model.moved)].map(bracketed);
-            lines.push(row([empty(), empty(), empty(), empty(), empty(), left, repairs, empty(), moved, empty()]));
+            let bare = [(); 5].map(|()| format!("{:>11}", "")).concat();
+            lines.push(bare + &row([left, repairs, String::new(), moved]));
         }
     }
 }

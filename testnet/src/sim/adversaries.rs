@@ -110,9 +110,9 @@ pub struct EclipseCell {
     pub fetches: Fetches,
 }
 
-/// `trials` fetches among liars, a tenth of it from eclipsed neighbourhoods (each takes seconds of a core's time where nothing is to
-/// be had), and fewer, or none, in cells that have no bound.
-pub(super) fn measure(nodes: usize, seed: u64, trials: usize) -> Result<Adversaries, SimError> {
+/// `trials` fetches among liars, `from_eclipsed` from eclipsed neighbourhoods (each takes seconds of a core's time where nothing is
+/// to be had), and fewer, or none, in cells that have no bound.
+pub(super) fn measure(nodes: usize, seed: u64, trials: usize, from_eclipsed: usize) -> Result<Adversaries, SimError> {
     let world = World::new(seed, nodes)?;
     let (tenth, few) = ((trials / 10).max(1), trials / 500);
     let mut lying = Vec::new();
@@ -123,9 +123,9 @@ pub(super) fn measure(nodes: usize, seed: u64, trials: usize) -> Result<Adversar
     let small = geometry(SMALL_BYTES, Survive::Half, 1);
     lying.push(among_liars(&world, seed, ASKED_FOR, (small.k(), small.n()), trials)?);
     let pool = Pool::new(seed, POOL * nodes);
-    let after = GROUND.map(|ids| (ids, Stage::Published, true, if ids == CANDIDATES { tenth } else { few }));
+    let after = GROUND.map(|ids| (ids, Stage::Published, true, if ids == CANDIDATES { from_eclipsed } else { few }));
     let others = [
-        (CANDIDATES, Stage::HandedOver, true, tenth),
+        (CANDIDATES, Stage::HandedOver, true, from_eclipsed),
         (CANDIDATES, Stage::Published, false, few),
         (CANDIDATES, Stage::HandedOver, false, few),
         (CANDIDATES, Stage::BeforePublishing, true, few),

@@ -3,6 +3,7 @@
 
 use super::SimError;
 use super::world::WALL;
+use palimpsest_client::policy::{GUARD_AS_HOLDER, GUARD_STAGGER, UNSENT_MAX};
 use palimpsest_proto::flow::{FlightId, Flights};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::select::{GuardList, NodeTable, Outcomes, PathRules, choose_path};
@@ -20,12 +21,6 @@ pub(crate) const STRAYS: f64 = 0.2;
 /// What comes within so long is looked at together: a gather puts its plan in order anew after each bad answer, and that is what a
 /// simulation of a hostile network spends its time on.
 const TICK: Duration = Duration::from_millis(10);
-/// How long a guard is waited for that does not answer, before the next one is tried; as `client::session` has it.
-const GUARD_STAGGER: Duration = Duration::from_millis(700);
-/// The guard knows who asks: it is asked for nothing itself while there is another.
-const GUARD_AS_HOLDER: f64 = 0.001;
-/// Requests in a row of which it is said that nobody but the guard is to blame.
-const UNSENT_MAX: u32 = 1024;
 
 /// The relays of a path: what must differ between two requests for the same thing.
 pub(crate) type Way = (NodeId, NodeId);

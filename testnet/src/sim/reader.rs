@@ -2,6 +2,7 @@
 
 use super::SimError;
 use super::client::{BEGIN, Lost, ROUND_TRIP, Route, STRAYS, Session, Stop, Way, Wire};
+use palimpsest_client::policy::AHEAD;
 use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::select::{GuardList, NodeTable, Whereabouts, place, whereabouts};
@@ -27,8 +28,6 @@ pub(super) enum Manners {
 
 /// A fetch of one stripe that takes longer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// Stripes that are gathered at once.
-const AHEAD: usize = 4;
 
 /// What came of one fetch of one stripe.
 #[derive(Clone, Copy, Debug, PartialEq)]

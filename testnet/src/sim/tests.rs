@@ -3,7 +3,7 @@
 use super::{Options, Part, Report, measure};
 
 fn tell(parts: &[Part], nodes: usize, seed: u64, trials: usize) -> Report {
-    let options = Options { parts: parts.to_vec(), nodes, seed, trials };
+    let options = Options::new(parts.to_vec(), nodes, seed, trials);
     let report = measure(&options).unwrap_or_else(|error| panic!("{error}; replay: {options}"));
     println!("{}", report.lines().join("\n"));
     report

@@ -1,9 +1,13 @@
 //! Anonymity as far as it does not depend on luck or time: who can see what, and how many are linked for these dice.
 
+use super::common::{content, publish};
+use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::anonymity::crowd::{self, CrowdOptions};
 use palimpsest_testnet::anonymity::linking::guesses;
 use palimpsest_testnet::anonymity::model::{self, DRAWN_MOST, ModelOptions};
-use palimpsest_testnet::anonymity::sights::{Seen, Wanted, complaints, journeys};
+use palimpsest_testnet::anonymity::sights::{Ledger, Seen, Wanted, What, complaints, journeys};
+use palimpsest_testnet::healing;
+use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,6 +35,39 @@ fn a_client_of_one_guard_is_linked_no_oftener_than_its_guard_is_bad() {
         assert!(one.all_relays <= DRAWN_MOST * one.coalition, "{one:?}");
     }
     assert_eq!(seats.len(), 3);
+}
+
+/// Shards of the stripes that are on their way leave by turns: which came first tells holders little of which belong together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stripes_of_a_file_come_mixed() {
+    let ledger = Ledger::default();
+    let watched = ledger.clone();
+    let onlooker = Box::new(move |index| Some(watched.onlooker(index)));
+    let network = Network::start(NetworkOptions { onlooker, ..NetworkOptions::honest(12) }).await.unwrap();
+    let publisher = network.client("publisher").await.unwrap();
+    publish(&publisher, &content(35, 2 * PACK_BYTES_MAX)).await.unwrap();
+    publisher.close().await.unwrap();
+    let stripes = healing::stripes(&network).await.unwrap();
+    let full: Vec<BTreeSet<_>> = stripes
+        .iter()
+        .filter(|(stripe, _)| stripe.geometry().k() == DATA_SHARDS_MAX)
+        .map(|(stripe, _)| stripe.locators().iter().copied().collect())
+        .collect();
+    assert_eq!(full.len(), 2);
+    let mut came = Vec::new();
+    for one in ledger.so_far() {
+        if let What::Asked { wanted: Wanted::Store(locator, _), .. } = one.what {
+            came.extend(full.iter().position(|stripe| stripe.contains(&locator)));
+        }
+    }
+    // In how many pairs the first stripe's shard came before the second's: in all of them, if one waits for the other.
+    let (mut first, mut before) = (0_usize, 0_usize);
+    for stripe in &came {
+        if *stripe == 0 { first += 1 } else { before += first }
+    }
+    let share = before as f64 / (first * (came.len() - first)) as f64;
+    assert!((0.2..0.8).contains(&share), "{share}");
+    network.shutdown().await;
 }
 
 /// Real nodes, all of which look on. What holds for the sights of all of them holds for any coalition.

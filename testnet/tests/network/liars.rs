@@ -101,3 +101,24 @@ async fn a_publish_to_full_nodes_says_that_it_fell_short() {
     assert_eq!(publish(&client, &content(21, 1000)).await.unwrap_err().kind(), Kind::Placement);
     network.shutdown().await;
 }
+
+/// Ten of sixteen nodes acknowledge everything and keep nothing. A proof finds those out whom it asks; what they were given goes to
+/// others, and the next proof is one: with the honest ones alone, once all ten are known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_and_not_kept_is_placed_anew() {
+    let forgetful = |index| {
+        let keeps_nothing = index % 8 >= 3;
+        keeps_nothing.then(|| liars(|_| Some(Answer::Refused(Refusal::Absent)))(1)).flatten()
+    };
+    let network =
+        Network::start(NetworkOptions { service: Box::new(forgetful), ..NetworkOptions::honest(16) }).await.unwrap();
+    let publisher = network.client("publisher").await.unwrap();
+    // 25 shards, all of which are asked for as a proof: six nodes bear twelve of them at most, and that is none.
+    let file = content(22, 100_000);
+    let published = publish(&publisher, &file).await.unwrap();
+    assert!(published.sampled == 25 && published.proven > 12, "{} of {}", published.proven, published.sampled);
+    let reader = network.client("reader").await.unwrap();
+    let (got, _) = fetch(&reader, &published.link).await.unwrap();
+    assert!(got == file);
+    network.shutdown().await;
+}

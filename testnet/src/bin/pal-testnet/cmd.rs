@@ -242,6 +242,7 @@ mod tests {
             "run list",
             "simulate",
             "simulate --parts lookups,load --nodes 100000 --seed 7 --trials 1000 --json",
+            "simulate --parts durability,adversaries --nodes 500 --years 3.5 --eclipsed 3500",
             "anonymity",
             "anonymity --memory --memory-nodes 20 --files 4",
             "anonymity --model --nodes 300 --clients 500 --coalition 5%,0.2 --seed 7 --json",

@@ -72,7 +72,10 @@ fn level(session: &mut Session<'_, Line<'_>>, shape: &StreamShape, refs: &Bytes)
 }
 
 /// Enough shards of each of the stripes, with their numbers.
-fn gather_all(session: &mut Session<'_, Line<'_>>, stripes: &[Descriptor]) -> Result<Vec<Vec<(u8, Shard)>>, Failure> {
+pub(super) fn gather_all(
+    session: &mut Session<'_, Line<'_>>,
+    stripes: &[Descriptor],
+) -> Result<Vec<Vec<(u8, Shard)>>, Failure> {
     let wanted = stripes.iter().map(|one| Wanted { k: one.geometry().k(), locators: one.locators() });
     let wanted: Vec<Wanted<'_>> = wanted.collect();
     let mut got: Vec<Vec<(u8, Shard)>> = vec![Vec::new(); stripes.len()];

@@ -2,36 +2,28 @@
 //!
 //! Content is cut into chunks of one length: where chunks end decides what is deduplicated, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use palimpsest_client::policy::{
+    ACTIVE, PROOF_ROUNDS, PROOF_SAMPLE, PROOF_TRIES, RECORD_PAUSE, RECORD_TRIES, SEED_COPIES, UNSENT_FREE, is_proof,
+};
 use palimpsest_proto::coding::{Descriptor, Shard, Stripe, Survive};
 use palimpsest_proto::content::{ConvergenceSecret, Encoder, Finished};
 use palimpsest_proto::fair::Stamp;
-use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict, root_shortfall};
+use palimpsest_proto::flow::{Scatter, ScatterOutcome, root_shortfall};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::{CANDIDATES, CHUNK_BYTES_AVG, LEASE_SECONDS_DEFAULT};
 use palimpsest_proto::select::{NodeTable, diversions, place};
 use palimpsest_proto::time::Timestamp;
 use rand::seq::SliceRandom;
-use std::time::Duration;
 
 use super::failure::Failure;
+use super::fetch::gather_all;
 use super::records::spread;
 use super::wire::Line;
 use crate::sim::client::{Lost, Session, Stop, Way};
 use crate::sim::world::WALL;
-
-/// Stripes being placed at once.
-const ACTIVE: usize = 3;
-/// Nodes near each address of a stripe's descriptor that are given it.
-const SEED_COPIES: usize = 2;
-/// Shards fetched back as a proof, and tries for one of them.
-const SAMPLE: usize = 32;
-const TRIES: usize = 4;
-/// Rounds for the root's record, and the pause after the first of them.
-const RECORD_TRIES: u32 = 4;
-const RECORD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Until when things are to be kept.
 fn lease_until() -> Timestamp {
@@ -73,18 +65,16 @@ struct Job {
 }
 
 impl Job {
-    fn new(table: &NodeTable, Stripe { descriptor, shards }: Stripe) -> Job {
-        let scatter = Scatter::new(&place(table, descriptor.locators(), descriptor.geometry().k()), &[]);
+    fn new(table: &NodeTable, Stripe { descriptor, shards }: Stripe, holders: &[Option<NodeId>]) -> Job {
+        let scatter = Scatter::new(&place(table, descriptor.locators(), descriptor.geometry().k()), holders);
         Job { descriptor, shards, scatter, used: BTreeMap::new() }
     }
-}
 
-/// What was placed.
-#[derive(Default)]
-struct Placed {
-    descriptors: Vec<Descriptor>,
-    shards: Vec<(Locator, NodeId)>,
-    wanted: usize,
+    /// Who has which shards.
+    fn placed(&self) -> impl Iterator<Item = (Locator, NodeId)> {
+        let holders = self.descriptor.locators().iter().zip(self.scatter.stored());
+        holders.filter_map(|(locator, holder)| Some((*locator, (*holder)?)))
+    }
 }
 
 /// Publishes `content`; its link.
@@ -93,12 +83,16 @@ pub(super) fn publish(
     secret: &ConvergenceSecret,
     content: &[u8],
 ) -> Result<String, Failure> {
+    let table = session.table();
     let mut cutting = Cutting::new(content, secret);
-    let placed = place_all(session, &mut cutting)?;
-    if placed.shards.len() < placed.wanted {
-        return Err(Failure::Short { placed: placed.shards.len(), wanted: placed.wanted });
+    let mut jobs = place_all(session, || Ok(cutting.next()?.map(|stripe| Job::new(table, stripe, &[]))))?;
+    let placed = jobs.iter().flat_map(Job::placed).count();
+    let wanted = jobs.iter().map(|job| job.shards.len()).sum();
+    if placed < wanted {
+        return Err(Failure::Short { placed, wanted });
     }
-    let seeded = spread(session, &placed.descriptors, lease_until(), SEED_COPIES)?;
+    let descriptors: Vec<Descriptor> = jobs.iter().map(|job| job.descriptor.clone()).collect();
+    let seeded = spread(session, &descriptors, lease_until(), SEED_COPIES)?;
     let unwarded = seeded.iter().filter(|spread| spread.stored.iter().sum::<usize>() == 0).count();
     if unwarded > 0 {
         return Err(Failure::Unwarded { stripes: unwarded });
@@ -108,21 +102,62 @@ pub(super) fn publish(
     if let Finished::Root { descriptor, .. } = &finished {
         spread_root(session, descriptor)?;
     }
-    prove(session, placed.shards)?;
-    Ok(finished.capability().to_string())
+    let mut rounds = 1;
+    loop {
+        let Proof { came, sampled, liars } = prove(session, jobs.iter().flat_map(Job::placed).collect())?;
+        if is_proof(came, sampled) {
+            return Ok(finished.capability().to_string());
+        }
+        if rounds == PROOF_ROUNDS || liars.is_empty() {
+            return Err(Failure::Unproven { came, sampled });
+        }
+        rounds += 1;
+        jobs = match mend(session, jobs, &liars) {
+            Ok(jobs) => jobs,
+            Err(Failure::NotRetrievable { .. }) => return Err(Failure::Unproven { came, sampled }),
+            Err(failure) => return Err(failure),
+        };
+    }
 }
 
-fn place_all(session: &mut Session<'_, Line<'_>>, cutting: &mut Cutting<'_>) -> Result<Placed, Failure> {
+/// Places anew what the liars do not have, as `client::publish::mend` does; but that k shards are asked for where they belong, not only
+/// from who acknowledged them.
+fn mend(session: &mut Session<'_, Line<'_>>, jobs: Vec<Job>, liars: &BTreeSet<NodeId>) -> Result<Vec<Job>, Failure> {
+    liars.iter().for_each(|liar| session.distrust(*liar));
     let table = session.table();
-    let mut placed = Placed::default();
+    let (mut whole, mut again) = (Vec::new(), Vec::new());
+    for job in jobs {
+        let honest = |holder: &Option<NodeId>| holder.filter(|id| !liars.contains(id));
+        let holders: Vec<Option<NodeId>> = job.scatter.stored().iter().map(honest).collect();
+        if holders.iter().all(Option::is_some) {
+            whole.push(job);
+            continue;
+        }
+        // What would be rebuilt of it is what is still there.
+        gather_all(session, std::slice::from_ref(&job.descriptor))?;
+        let Job { descriptor, shards, .. } = job;
+        again.push(Job::new(table, Stripe { descriptor, shards }, &holders));
+    }
+    let mut again = again.into_iter();
+    whole.extend(place_all(session, || Ok(again.next()))?);
+    Ok(whole)
+}
+
+/// Places stripes, a few at once, in the order in which they are done.
+fn place_all(
+    session: &mut Session<'_, Line<'_>>,
+    mut next: impl FnMut() -> Result<Option<Job>, Failure>,
+) -> Result<Vec<Job>, Failure> {
+    let table = session.table();
+    let mut placed = Vec::new();
     let mut jobs: BTreeMap<usize, Job> = BTreeMap::new();
     let mut begun = 0;
     let mut lane = session.lane();
     loop {
         while jobs.len() < ACTIVE
-            && let Some(stripe) = cutting.next()?
+            && let Some(job) = next()?
         {
-            jobs.insert(begun, Job::new(table, stripe));
+            jobs.insert(begun, job);
             begun += 1;
         }
         if jobs.is_empty() {
@@ -142,16 +177,7 @@ fn place_all(session: &mut Session<'_, Line<'_>>, cutting: &mut Cutting<'_>) -> 
             wake = [wake, job.scatter.poll_timeout(now)].into_iter().flatten().min();
         }
         let before = jobs.len();
-        jobs.retain(|_, job| match job.scatter.verdict() {
-            None => true,
-            Some(ScatterVerdict::Placed { .. } | ScatterVerdict::Short { .. }) => {
-                let holders = job.descriptor.locators().iter().zip(job.scatter.stored());
-                placed.shards.extend(holders.filter_map(|(locator, holder)| Some((*locator, (*holder)?))));
-                placed.wanted += job.shards.len();
-                placed.descriptors.push(job.descriptor.clone());
-                false
-            }
-        });
+        placed.extend(jobs.extract_if(.., |_, job| job.scatter.verdict().is_some()).map(|(_, job)| job));
         if jobs.len() < before {
             continue;
         }
@@ -190,13 +216,22 @@ fn spread_root(session: &mut Session<'_, Line<'_>>, descriptor: &Descriptor) -> 
     }
 }
 
+/// What came of a proof.
+struct Proof {
+    came: usize,
+    sampled: usize,
+    /// Holders that do not have what they acknowledged.
+    liars: BTreeSet<NodeId>,
+}
+
 /// Fetches a sample of what was placed over other paths.
-fn prove(session: &mut Session<'_, Line<'_>>, mut shards: Vec<(Locator, NodeId)>) -> Result<(), Failure> {
-    let (sample, _) = shards.partial_shuffle(session.dice(), SAMPLE);
+fn prove(session: &mut Session<'_, Line<'_>>, mut shards: Vec<(Locator, NodeId)>) -> Result<Proof, Failure> {
+    let (sample, _) = shards.partial_shuffle(session.dice(), PROOF_SAMPLE);
     let sampled = sample.len();
     let mut ways: Vec<Vec<Way>> = vec![Vec::new(); sampled];
-    let (mut tries, mut proved) = (vec![0; sampled], vec![false; sampled]);
+    let (mut tries, mut unsent, mut proved) = (vec![0; sampled], vec![0; sampled], vec![false; sampled]);
     let mut waiting: Vec<usize> = (0..sampled).collect();
+    let mut liars = BTreeSet::new();
     let mut lane = session.lane();
     while !waiting.is_empty() || !lane.is_idle() {
         while lane.has_room()
@@ -204,19 +239,27 @@ fn prove(session: &mut Session<'_, Line<'_>>, mut shards: Vec<(Locator, NodeId)>
         {
             let (locator, holder) = sample[which];
             lane.start(which, holder, Ask::Fetch { locator }, &mut ways[which]).map_err(Stop::from)?;
-            tries[which] += 1;
         }
         for done in lane.next(None)? {
+            let which = done.tag;
+            let (locator, holder) = sample[which];
+            tries[which] += 1;
             match done.result {
-                Ok(Answer::Shard(bytes)) => {
-                    proved[done.tag] |= Shard::new(bytes).is_ok_and(|shard| shard.locator() == sample[done.tag].0);
+                Ok(Answer::Shard(bytes)) if Shard::new(bytes.clone()).is_ok_and(|shard| shard.locator() == locator) => {
+                    proved[which] = true;
                 }
-                Err(_) if tries[done.tag] < TRIES => waiting.push(done.tag),
-                _ => {}
+                Ok(Answer::Refused(refusal)) if refusal != Refusal::Absent => {}
+                Ok(_) => _ = liars.insert(holder),
+                Err(Lost::Unsent) if unsent[which] < UNSENT_FREE => {
+                    unsent[which] += 1;
+                    tries[which] -= 1;
+                    waiting.push(which);
+                }
+                Err(_) if tries[which] < PROOF_TRIES => waiting.push(which),
+                Err(_) => {}
             }
         }
     }
     let came = proved.iter().filter(|proved| **proved).count();
-    // Holders may die between receipt and proof: up to a half of them is what the code is for.
-    if came * 2 < sampled { Err(Failure::Unproven { came, sampled }) } else { Ok(()) }
+    Ok(Proof { came, sampled, liars })
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Home, Pal, Run, Stopwatch, Testnet, Transport, UpOptions, Used, find_program};
 use palimpsest_testnet::sample;
 use serde_json::{Map, Value, json};
@@ -114,7 +115,8 @@ async fn measure(args: Args, place: &Path, dir: &Path) -> Result<bool, Failure> 
     let program = find_program("pal", args.bin_dir.as_deref())?;
     let mut report = Report::new(args.json);
     let (nodes, transport, quota) = (args.nodes, args.transport, args.quota.clone());
-    let options = UpOptions { dir: dir.to_owned(), nodes, transport, quota, pald, deadline: UP_DEADLINE };
+    let options =
+        UpOptions { dir: dir.to_owned(), nodes, transport, quota, pald, cast: Cast::default(), deadline: UP_DEADLINE };
     let since = Instant::now();
     let net = Testnet::up(options).await?;
     let figure =

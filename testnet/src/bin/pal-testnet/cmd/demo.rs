@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Blow, Fraction, Home, Pal, Run, Testnet, Transport, UpOptions, find_program};
 use palimpsest_testnet::sample;
 use serde_json::Value;
@@ -64,7 +65,15 @@ async fn tell(args: &Args, place: &Path, dir: &Path) -> Result<(), Failure> {
 
     let since = Instant::now();
     let Args { nodes, transport, .. } = *args;
-    let options = UpOptions { dir: dir.to_owned(), nodes, transport, quota: None, pald, deadline: UP_DEADLINE };
+    let options = UpOptions {
+        dir: dir.to_owned(),
+        nodes,
+        transport,
+        quota: None,
+        pald,
+        cast: Cast::default(),
+        deadline: UP_DEADLINE,
+    };
     let net = Testnet::up(options).await?;
     line("up", &format!("{nodes} nodes know each other after {:.1} s", since.elapsed().as_secs_f64()));
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Testnet, Transport, UpOptions, find_program};
 
 use super::{Failure, say, seconds, unless_interrupted};
@@ -34,7 +35,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let since = Instant::now();
     let pald = find_program("pald", args.bin_dir.as_deref())?;
     let Args { nodes, dir, transport, quota, timeout: deadline, .. } = args;
-    let options = UpOptions { dir: dir.clone(), nodes, transport, quota, pald, deadline };
+    let options = UpOptions { dir: dir.clone(), nodes, transport, quota, pald, cast: Cast::default(), deadline };
     let net = unless_interrupted(&dir, async { Ok(Testnet::up(options).await?) }).await?;
     say(&format!("{nodes} nodes know each other after {:.1} s", since.elapsed().as_secs_f64()));
     say(&format!("export PAL_BOOTSTRAP={}", net.bootstrap_file().display()));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use palimpsest_testnet::docker::{Bandwidth, Docker, DockerNet, Latency, Links, Loss, Subnet, UpOptions, remove};
+use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Fraction, Transport};
 
 use super::super::{Failure, interrupted, say, seconds};
@@ -54,9 +55,21 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { which, nodes, nat, latency, loss, bandwidth, transport, quota, disk_mib, subnet, bin_dir, .. } = args;
     let deadline = args.timeout;
     let links = Links { latency, loss, bandwidth };
-    let (dir, name) = (which.folder(), which.name);
-    let options =
-        UpOptions { dir, name: name.clone(), subnet, nodes, nat, links, transport, quota, disk_mib, bin_dir, deadline };
+    let (dir, name, cast) = (which.folder(), which.name, Cast::default());
+    let options = UpOptions {
+        dir,
+        name: name.clone(),
+        subnet,
+        nodes,
+        nat,
+        links,
+        transport,
+        quota,
+        disk_mib,
+        bin_dir,
+        cast,
+        deadline,
+    };
     let net = up(options).await?;
     say(&format!("{nodes} nodes know each other after {:.1} s", since.elapsed().as_secs_f64()));
     if net.plan().links.are_slow() {

@@ -1,0 +1,84 @@
+//! Nodes whose ids were ground until they lie next to what a link leads to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use palimpsest_client::net::Transport;
+use palimpsest_client::{Capability, Client, ClientOptions, Progress};
+use palimpsest_proto::ids::{Locator, Position, RecordAddress};
+use palimpsest_proto::secret::Secret;
+
+use super::stage::{StageError, broken};
+use super::{Eclipsed, Lie, NODES};
+use crate::hostile::{Hex, Part};
+use crate::sybils;
+
+/// How long somebody with a client in this process takes to enter, at most.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is eclipsed, and by how many.
+#[derive(Clone, Copy)]
+pub(super) struct Eclipse<'a> {
+    /// Of what.
+    pub(super) link: &'a str,
+    pub(super) of: Eclipsed,
+    /// Nodes next to each place.
+    pub(super) nodes: usize,
+    /// Ids of which these are the nearest.
+    pub(super) drawn: usize,
+    pub(super) seed: u64,
+}
+
+impl Eclipse<'_> {
+    /// The places of a root that nodes can lie next to, as anybody finds them who has the link.
+    ///
+    /// # Errors
+    /// The first file has no such places, or its root cannot be had.
+    pub(super) async fn places(&self, censor: &Client) -> Result<Vec<Position>, StageError> {
+        let link: Capability = self.link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
+        match (self.of, &link) {
+            (Eclipsed::Record, Capability::Read { root, .. }) => {
+                Ok(root.record_addresses().iter().map(RecordAddress::position).collect())
+            }
+            (Eclipsed::Stripe, Capability::Read { .. }) => {
+                let held = censor.holders(&link, 1, &Progress::new()).await.map_err(broken)?;
+                let root = held.first().ok_or_else(|| broken("the first file has no root"))?;
+                Ok(root.descriptor.locators().iter().map(Locator::position).collect())
+            }
+            _ => Err(broken("the first file has no record")),
+        }
+    }
+
+    /// Who lies next to these places, beside the nodes that are `there`.
+    ///
+    /// # Errors
+    /// There would be more nodes than one machine plays.
+    pub(super) async fn ground(self, places: Vec<Position>, there: usize) -> Result<Vec<Secret>, StageError> {
+        let (nodes, drawn, seed) = (self.nodes, self.drawn, self.seed);
+        let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
+        let ground = ground.await.map_err(broken)?;
+        if there + ground.len() > *NODES.end() as usize {
+            return Err(broken(format!("{} nodes more are more than one machine plays", ground.len())));
+        }
+        Ok(ground)
+    }
+
+    /// The parts of these nodes, where they are programs: they say that they keep all, keep nothing, and deny it. The places are
+    /// looked up by a client in `dir`.
+    ///
+    /// # Errors
+    /// As of [`Eclipse::places`] and [`Eclipse::ground`].
+    pub(super) async fn parts(self, dir: &Path, bootstrap: &str, there: usize) -> Result<Vec<Part>, StageError> {
+        let censor = Client::new(ClientOptions {
+            data_dir: dir.join("censor"),
+            bootstrap: bootstrap.lines().map(str::to_owned).collect(),
+            transport: Transport::Tcp,
+            connect_deadline: CONNECT_DEADLINE,
+        });
+        let places = self.places(&censor).await;
+        censor.close().await.map_err(broken)?;
+        let part =
+            |secret: Secret| Part { lie: Some(Lie::Absent), identity: Some(Hex(*secret.expose())), ..Part::default() };
+        Ok(self.ground(places?, there).await?.into_iter().map(part).collect())
+    }
+}

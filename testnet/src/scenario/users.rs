@@ -1,0 +1,127 @@
+//! The users of a network of programs: each runs `pal` in a home of its own.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use palimpsest_client::clock::{moment, timestamp};
+use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::select::{GuardList, NodeTable};
+
+use super::stage::{StageError, Theatre, broken};
+use super::{End, Who};
+use crate::process::{Home, Pal, Run, Way, find_program};
+use crate::sample;
+
+/// Bytes of a file with a table or guards at most.
+const KNOWN_BYTES_MAX: u64 = 16 << 20;
+
+pub(super) struct Users {
+    pal: Pal,
+    dir: PathBuf,
+    publisher: Home,
+    strangers: Vec<Home>,
+    calls: Vec<Call>,
+}
+
+/// When `pal` ran, by the machine's clock, since 1970, and which guards it might have had.
+pub(super) struct Call {
+    pub(super) since: Duration,
+    pub(super) until: Duration,
+    pub(super) guards: GuardList,
+}
+
+impl Users {
+    pub(super) fn new(theatre: &Theatre, bootstrap: PathBuf) -> Result<Self, StageError> {
+        let program = find_program("pal", theatre.bin_dir.as_deref()).map_err(broken)?;
+        let publisher = Home::fresh(theatre.dir.join("publisher")).map_err(broken)?;
+        let (dir, strangers, calls) = (theatre.dir.clone(), Vec::new(), Vec::new());
+        Ok(Self { pal: Pal { program, bootstrap }, dir, publisher, strangers, calls })
+    }
+
+    pub(super) async fn publish(
+        &mut self,
+        file: &Path,
+        way: &Way,
+        deadline: Duration,
+    ) -> Result<(Option<String>, End), StageError> {
+        let words = ["publish".as_ref(), "--quiet".as_ref(), file.as_os_str()];
+        let run = self.call(&self.publisher.clone(), way, &words, deadline).await?;
+        Ok(match (run.done(), run.link()) {
+            (true, Some(link)) => (Some(link), End::Good),
+            _ => (None, failure(&run)),
+        })
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        link: &str,
+        file: &Path,
+        by: Who,
+        way: &Way,
+        deadline: Duration,
+    ) -> Result<End, StageError> {
+        let home = match by {
+            Who::Publisher => self.publisher.clone(),
+            Who::Stranger => {
+                let number = self.strangers.len() + 1;
+                let home = Home::fresh(self.dir.join(format!("stranger-{number}"))).map_err(broken)?;
+                self.strangers.push(home.clone());
+                home
+            }
+        };
+        let copy = self.dir.join("copy");
+        let words = ["fetch".as_ref(), link.as_ref(), "--force".as_ref(), "-o".as_ref(), copy.as_os_str()];
+        let run = self.call(&home, way, &words, deadline).await?;
+        if !run.done() {
+            return Ok(failure(&run));
+        }
+        Ok(if sample::same(file, &copy).map_err(broken)? { End::Good } else { End::WrongBytes })
+    }
+
+    async fn call(
+        &mut self,
+        home: &Home,
+        way: &Way,
+        words: &[&std::ffi::OsStr],
+        deadline: Duration,
+    ) -> Result<Run, StageError> {
+        let since = now();
+        let run = self.pal.run_by(way, home, words, deadline).await.map_err(broken)?;
+        let kept = read(&home.data_dir().join("guards"));
+        let guards = kept.and_then(|bytes| GuardList::decode(bytes.into()).ok()).unwrap_or_default();
+        self.calls.push(Call { since, until: now(), guards });
+        Ok(run)
+    }
+
+    /// All calls of `pal`, one after the other.
+    pub(super) fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// Whom each stranger knew at the end who knew anybody.
+    pub(super) fn known_to_strangers(&self) -> Vec<Vec<NodeId>> {
+        let known = |home: &Home| Some(table(&home.data_dir())?.iter().map(|(id, _)| *id).collect());
+        self.strangers.iter().filter_map(known).filter(|known: &Vec<_>| !known.is_empty()).collect()
+    }
+}
+
+/// The node table that a program left in its folder when it ended; none, if there is none or it is damaged.
+pub(super) fn table(dir: &Path) -> Option<NodeTable> {
+    NodeTable::decode(read(&dir.join("table"))?.into(), timestamp(), moment()).ok()
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(KNOWN_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn failure(run: &Run) -> End {
+    if run.timed_out { End::TimedOut } else { End::Failed(run.complaint()) }
+}
