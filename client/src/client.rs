@@ -142,7 +142,7 @@ impl Client {
             }
             None => None,
         };
-        publish::publish(session, &secret, journals, source, options, spread, progress).await
+        publish::publish(session, &secret, &journals, source, &options, spread, progress).await
     }
 
     /// Fetches what `link` names into `sink`, in order; every byte is verified before it is written.

@@ -98,6 +98,11 @@ pub enum Error {
         /// Shards that were asked for.
         sampled: usize,
     },
+    /// The guard let through only what went by its friends, and what was placed is with them.
+    #[error(
+        "the first relay let through little but what went to its friends; another one has taken its place: publish again"
+    )]
+    GuardFoundOut,
     /// The time allowed is over.
     #[error("not finished after {} s, while {doing}", after.as_secs_f64())]
     Deadline {
@@ -249,7 +254,8 @@ impl Error {
             Error::PlacementShort { .. }
             | Error::RootShort { .. }
             | Error::Unwarded { .. }
-            | Error::Unproven { .. } => Kind::Placement,
+            | Error::Unproven { .. }
+            | Error::GuardFoundOut => Kind::Placement,
             Error::Deadline { .. } => Kind::Deadline,
             Error::Disk { .. } => Kind::Disk,
             // A reader that goes away (`| head`) is no fault of the disk's.

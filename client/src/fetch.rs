@@ -6,7 +6,7 @@ use crate::gathering::{Gathering, Totals};
 use crate::lane::{Lane, Way};
 use crate::progress::{Phase, Progress};
 use crate::refs::Refs;
-use crate::session::{Lost, Session};
+use crate::session::{Lost, OPINIONS_MAX, Session};
 use crate::stripe_name::StripeName;
 use bytes::Bytes;
 use palimpsest_proto::coding::Descriptor;
@@ -137,10 +137,22 @@ pub(crate) async fn find_manifest(
     progress: &Progress,
 ) -> Result<(Descriptor, Manifest, Totals), Error> {
     progress.set_phase(Phase::Looking);
-    let mut gathering = Gathering::new(session.clone(), progress.clone());
-    let descriptor = find_root(session, root, &mut gathering.totals).await?;
-    let manifest = gathering.root(&descriptor, key).await?;
-    Ok((descriptor, manifest, gathering.totals))
+    let mut opinions = 0..OPINIONS_MAX;
+    loop {
+        let guard = session.guard();
+        let mut gathering = Gathering::new(session.clone(), progress.clone());
+        let found = match find_root(session, root, &mut gathering.totals).await {
+            Ok(descriptor) => gathering.root(&descriptor, key).await.map(|manifest| (descriptor, manifest)),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok((descriptor, manifest)) => return Ok((descriptor, manifest, gathering.totals)),
+            // It may be the guard that keeps us from them.
+            Err(Error::RootUnreachable { .. } | Error::NotRetrievable { .. })
+                if opinions.next().is_some() && session.doubt_guard(guard).await => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The part of a file of `size` bytes that is wanted.

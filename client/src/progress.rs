@@ -161,6 +161,14 @@ impl Progress {
         });
     }
 
+    /// Says that all of it is done anew.
+    pub fn restart(&self) {
+        self.0.bytes_done.store(0, Ordering::Relaxed);
+        self.0.shards_done.store(0, Ordering::Relaxed);
+        self.0.shards_needed.store(UNKNOWN, Ordering::Relaxed);
+        self.moved();
+    }
+
     /// The counters now. Each is exact; together they may be a moment apart.
     pub fn snapshot(&self) -> Snapshot {
         let known = |value: &AtomicU64| Some(value.load(Ordering::Relaxed)).filter(|&value| value != UNKNOWN);
@@ -206,6 +214,9 @@ mod tests {
         assert_eq!((seen.phase, seen.bytes_done, seen.bytes_total), (Phase::Placing, 7, Some(10)));
         assert_eq!((seen.shards_done, seen.shards_needed), (2, Some(120)));
         assert!(seen.quiet_for < Duration::from_secs(60));
+        work.restart();
+        let seen = shown.snapshot();
+        assert_eq!((seen.bytes_done, seen.bytes_total, seen.shards_done, seen.shards_needed), (0, Some(10), 0, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! ```
 
 mod mend;
+mod misplaced;
 mod proof;
 mod survival;
 
@@ -41,6 +42,7 @@ use std::time::{Duration, Instant};
 use survival::lives;
 use tokio::task::{JoinError, JoinSet};
 
+pub(crate) use misplaced::publish;
 pub(crate) use survival::{FRACTIONS, living_holders, networks, survival};
 
 /// Descriptors being seeded at once.
@@ -176,6 +178,8 @@ pub(crate) struct Publish<'a> {
     placed: Placed,
     kept: Keepsake,
     progress: &'a Progress,
+    /// How many guards had been found out when it began.
+    guards_found_out: u32,
 }
 
 impl Placed {
@@ -218,12 +222,12 @@ pub(crate) fn check_spread(source: &Source, options: &PublishOptions) -> Result<
 }
 
 /// Publishes `source`; if that is to be `spread` over time, so long, and how many shards there will be.
-pub(crate) async fn publish(
+async fn attempt(
     session: &Arc<Session>,
     secret: &ConvergenceSecret,
     folder: PathBuf,
     source: Source,
-    options: PublishOptions,
+    options: &PublishOptions,
     spread: Option<(Duration, u64)>,
     progress: &Progress,
 ) -> Result<Published, Error> {
@@ -253,11 +257,15 @@ pub(crate) async fn publish(
         placed: Placed::default(),
         kept: Keepsake::default(),
         progress,
+        guards_found_out: session.guards_found_out(),
     };
-    let (finished, stats) = publish.place_all(source, options.survive).await?;
-    if let Finished::Root { descriptor, .. } = &finished {
-        publish.spread_record(descriptor).await?;
+    let placed = publish.place(source, options.survive).await;
+    if publish.is_misplaced(placed.as_ref().err()).await {
+        // What it says is placed must not be taken for placed.
+        let _ = publish.journal.remove();
+        return Err(Error::GuardFoundOut);
     }
+    let (finished, stats) = placed?;
     let link = finished.capability().to_string();
     progress.set_phase(Phase::Proving);
     let (proven, sampled) = publish.prove().await?;
@@ -306,6 +314,15 @@ pub(crate) fn into_link(source: &Source) -> Result<Option<Published>, Error> {
 }
 
 impl Publish<'_> {
+    /// Places all shards, and the record by which the root is found.
+    async fn place(&mut self, source: Source, survive: Survive) -> Result<(Finished, EncoderStats), Error> {
+        let (finished, stats) = self.place_all(source, survive).await?;
+        if let Finished::Root { descriptor, .. } = &finished {
+            self.spread_record(descriptor).await?;
+        }
+        Ok((finished, stats))
+    }
+
     async fn place_all(&mut self, source: Source, survive: Survive) -> Result<(Finished, EncoderStats), Error> {
         let mut cuts = cutting::start(source, self.secret.duplicate(), survive)?;
         let mut finished = None;
@@ -316,6 +333,7 @@ impl Publish<'_> {
             if finished.is_some() && self.jobs.is_empty() && self.proof.is_done() {
                 break;
             }
+            self.check_guard()?;
             let room = open && self.jobs.len() < ACTIVE && self.seeding.len() < SEEDING_MAX;
             tokio::select! {
                 biased;

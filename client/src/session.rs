@@ -9,6 +9,7 @@
 //! do next is the business of whoever asked (see [`crate::lane`]).
 
 mod open;
+mod opinion;
 mod scouting;
 
 use crate::clock::{moment, timestamp};
@@ -32,6 +33,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(crate) use open::SessionOptions;
+pub(crate) use opinion::OPINIONS_MAX;
 
 /// How long a packet may wait for room on the link to the guard before it counts as never sent.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
@@ -134,6 +136,7 @@ pub(crate) struct Session {
     mended: Mutex<Moment>,
     /// How many more requests may be called unsent; full again with each answer.
     unsent_left: AtomicU32,
+    guards_found_out: AtomicU32,
     news: Mutex<News>,
     scouting: Mutex<scouting::Scouting>,
     folder: PathBuf,
@@ -224,17 +227,18 @@ impl Session {
             let rules = PathRules { own: self.own_id(), guard: self.guard(), holder, used };
             choose_path(&mut rand::rng(), table, outcomes, &rules, now)
         };
-        self.route(holder, choose, Flights::depart)
+        self.route(self.guard(), holder, choose, Flights::depart)
     }
 
-    /// A request to `holder` by the path that `choose` gives it, counted by `count` once it is known that it can leave.
+    /// A request to `holder` by way of `guard` and the path that `choose` gives it, counted by `count` once it is known that it can
+    /// leave.
     fn route(
         &self,
+        guard: NodeId,
         holder: NodeId,
         choose: impl FnOnce(&NodeTable, &mut Outcomes, Moment) -> Option<Path>,
         count: impl FnOnce(&mut Flights, [NodeId; 3], Moment) -> FlightId,
     ) -> Option<Departure> {
-        let guard = self.guard();
         let now = moment();
         let table = self.table();
         let mut experience = self.experience();
@@ -289,7 +293,9 @@ impl Session {
             Err(SendError::TimedOut | SendError::QueueFull) => return Err(Lost::TimedOut),
             Err(_) => {
                 // Whoever tries next shall not fail for the same reason.
-                self.mend_guard().await;
+                if departure.guard == self.guard() {
+                    self.mend_guard().await;
+                }
                 return Err(self.unsent());
             }
         }

@@ -132,6 +132,7 @@ impl Session {
             mending: tokio::sync::Mutex::new(()),
             mended: Mutex::new(moment()),
             unsent_left: AtomicU32::new(UNSENT_MAX),
+            guards_found_out: AtomicU32::new(0),
             news: Mutex::new(News { at: None, silences: 0 }),
             scouting: Mutex::default(),
             net,
@@ -263,14 +264,14 @@ impl Session {
     }
 
     /// The next guard to try, the sample filled up first if need be.
-    fn next_guard(&self, asked: &[NodeId]) -> Option<NodeId> {
+    pub(super) fn next_guard(&self, asked: &[NodeId]) -> Option<NodeId> {
         let table = self.table();
         let mut guards = lock(&self.guards);
         guards.refill(&mut rand::rng(), &table, self.own_id(), self.net.wall().now());
         guards.choose(&table, moment(), asked)
     }
 
-    fn addresses_of(&self, id: &NodeId) -> Vec<Multiaddr> {
+    pub(super) fn addresses_of(&self, id: &NodeId) -> Vec<Multiaddr> {
         let table = self.table();
         let Some(node) = table.get(id) else { return Vec::new() };
         node.signed().addresses.iter().filter_map(|a| Multiaddr::try_from(a.to_vec()).ok()).collect()
@@ -343,11 +344,16 @@ impl Session {
         }
         // Nothing came back since it was chosen or mended: it gives out its table and drops everybody's packets. Found out
         // at the first suspicion, since each of its silences uses up somebody's chances.
-        let deaf = {
+        let (deaf, heard) = {
             let outcomes = &self.experience().outcomes;
-            outcomes.suspects_guard() && outcomes.answered_at().is_none_or(|last| last < mended)
+            let last = outcomes.answered_at();
+            (outcomes.suspects_guard() && last.is_none_or(|last| last < mended), last.is_some())
         };
         let guard = self.guard();
+        // It may have let through what went by its friends.
+        if deaf && heard && self.compare(guard).await {
+            return;
+        }
         if deaf || self.net.sync(guard, GUARD_STAGGER * 2).await.is_err() {
             lock(&self.guards).failed(&guard, moment());
             self.find_guard(false, &mut Vec::new()).await;

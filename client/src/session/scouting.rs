@@ -25,15 +25,17 @@ const PROVEN_ENOUGH: usize = 64;
 /// Times that they leave in one run, and the pause between two of them. What is not known then is found out by requests.
 const TIMES_MAX: u32 = 12;
 const PAUSE: Duration = Duration::from_millis(500);
-
+/// After so many times the guard may be doubted.
+const DOUBTED_AFTER: u32 = 3;
 /// From so many proven relays on, scouts go by them.
-const PROVEN_RELAYS_MIN: usize = 4;
+pub(super) const PROVEN_RELAYS_MIN: usize = 4;
 
-/// When scouts left last, and how often.
+/// When scouts left last, and how often; which guards were asked for a second opinion.
 #[derive(Default)]
 pub(super) struct Scouting {
     at: Option<Moment>,
     times: u32,
+    pub(super) opinions: Vec<NodeId>,
 }
 
 impl Session {
@@ -58,26 +60,12 @@ impl Session {
         true
     }
 
-    /// Sends scouts, and notes which came back. Ends within the time after which a request is overdue.
+    /// Sends scouts, and notes which came back. Ends within the time after which a request is overdue, or, where nearly nobody
+    /// answers though some were sent out before, after a second opinion.
     pub(crate) async fn scout(&self) {
-        let wait = self.experience().flights.window().timeout();
+        let guard = self.guard();
         let relays = self.scouted_by();
-        let by_chance = |holder: NodeId| {
-            let two = relays.iter().filter(|id| **id != holder).sample(&mut rand::rng(), 2);
-            let (&&middle, &&back) = (two.first()?, two.get(1)?);
-            Some(Path { middle, back, diverse: false })
-        };
-        // The number counts for nothing: scouts are not part of the window.
-        let depart = |holder| self.route(holder, |_, _, _| by_chance(holder), |flights, _, _| flights.skip());
-        let mut flying: FuturesUnordered<_> = self
-            .unproven()
-            .into_iter()
-            .filter_map(|holder| Some((holder, depart(holder)?)))
-            .map(|(holder, departure)| async move {
-                let came = matches!(tokio::time::timeout(wait, self.seek(&departure)).await, Ok(true));
-                (departure.path.nodes(holder), came)
-            })
-            .collect();
+        let mut flying = self.scouts(guard, self.unproven(SCOUTS_MAX), &relays);
         let mut silent = Vec::new();
         let mut some_came = false;
         while let Some((nodes, came)) = flying.next().await {
@@ -94,6 +82,33 @@ impl Session {
             let outcomes = &mut self.experience().outcomes;
             silent.iter().for_each(|nodes| outcomes.scout_lost(&table, nodes, moment()));
         }
+        if lock(&self.scouting).times >= DOUBTED_AFTER && self.is_guard_doubtful() {
+            self.compare_guard(guard).await;
+        }
+    }
+
+    /// Scouts to the `holders` by way of `guard` and two of the `relays` each: by which nodes they went, and whether an answer came.
+    pub(super) fn scouts(
+        &self,
+        guard: NodeId,
+        holders: Vec<NodeId>,
+        relays: &[NodeId],
+    ) -> FuturesUnordered<impl Future<Output = ([NodeId; 3], bool)>> {
+        let wait = self.experience().flights.window().timeout();
+        let by_chance = |holder: NodeId| {
+            let two = relays.iter().filter(|id| **id != holder).sample(&mut rand::rng(), 2);
+            let (&&middle, &&back) = (two.first()?, two.get(1)?);
+            Some(Path { middle, back, diverse: false })
+        };
+        // The number counts for nothing: scouts are not part of the window.
+        let depart = |holder| self.route(guard, holder, |_, _, _| by_chance(holder), |flights, _, _| flights.skip());
+        let departing = holders.into_iter().filter_map(|holder| Some((holder, depart(holder)?)));
+        departing
+            .map(|(holder, departure)| async move {
+                let came = matches!(tokio::time::timeout(wait, self.seek(&departure)).await, Ok(true));
+                (departure.path.nodes(holder), came)
+            })
+            .collect()
     }
 
     /// Asks for a shard that nobody has. Whatever is answered shows that there is an answer.
@@ -103,18 +118,16 @@ impl Session {
     }
 
     /// The relays by which scouts go: those that have proven themselves, or all while such are few.
-    fn scouted_by(&self) -> Vec<NodeId> {
+    pub(super) fn scouted_by(&self) -> Vec<NodeId> {
         let (table, guard) = (self.table(), self.guard());
-        let not_guard = |id: &&NodeId| **id != guard;
-        let proven = self.experience().outcomes.proven(&table, moment()).filter(not_guard).copied().collect::<Vec<_>>();
-        if proven.len() >= PROVEN_RELAYS_MIN {
-            proven
-        } else {
-            table.relays().iter().filter(not_guard).copied().collect()
-        }
+        let proven = self.experience().outcomes.proven(&table, moment()).copied().collect::<Vec<_>>();
+        let mut relays = if proven.len() >= PROVEN_RELAYS_MIN { proven } else { table.relays().to_vec() };
+        relays.retain(|id| *id != guard);
+        relays
     }
 
-    fn unproven(&self) -> Vec<NodeId> {
+    /// Holders that may live and have not shown it, as many as `count` of them.
+    fn unproven(&self, count: usize) -> Vec<NodeId> {
         let now = moment();
         let (table, guard) = (self.table(), self.guard());
         let experience = self.experience();
@@ -122,6 +135,6 @@ impl Session {
         let is_open =
             |id: &NodeId| !outcomes.is_proven(&table, id, now) && outcomes.chance(&table, id, now) >= FOUND_DEAD;
         let unknown = table.iter().filter(|(id, node)| node.signed().roles.holds && **id != guard && is_open(id));
-        unknown.map(|(id, _)| *id).sample(&mut rand::rng(), SCOUTS_MAX)
+        unknown.map(|(id, _)| *id).sample(&mut rand::rng(), count)
     }
 }

@@ -121,6 +121,14 @@ impl GuardList {
         }
     }
 
+    /// The guard was caught keeping its client from most of the network: it goes behind all others, for good.
+    pub fn demote(&mut self, id: &NodeId, now: Moment) {
+        if let Some(place) = self.guards.iter().position(|guard| guard.id == *id) {
+            let guard = self.guards.remove(place);
+            self.guards.push(Guard { confirmed: false, failed: Some(now), ..guard });
+        }
+    }
+
     /// Whether a node is in the sample.
     pub fn contains(&self, id: &NodeId) -> bool {
         self.guards.iter().any(|guard| guard.id == *id)
@@ -227,6 +235,20 @@ mod tests {
         let read = GuardList::decode(guards.encode().into()).unwrap();
         assert_eq!(read.choose(&table, moment(0), &[]), Some(first), "kept over a restart");
         assert!(!guards.refill(&mut StdRng::seed_from_u64(4), &table, None, WALL.plus(86_400)));
+    }
+
+    #[test]
+    fn a_guard_that_is_demoted_comes_last_though_it_answers_after_a_restart() {
+        let (table, mut guards) = sampled(40);
+        let first = guards.choose(&table, moment(0), &[]).unwrap();
+        guards.reached(&first);
+        guards.demote(&first, moment(0));
+        let read = GuardList::decode(guards.encode().into()).unwrap();
+        let mut tried = Vec::new();
+        while let Some(next) = read.choose(&table, moment(0), &tried) {
+            tried.push(next);
+        }
+        assert_eq!((tried.len(), tried.last()), (12, Some(&first)));
     }
 
     #[test]

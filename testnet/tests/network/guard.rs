@@ -1,10 +1,15 @@
 //! The guard: the only node that a client talks to, and replaced when it is gone.
 
-use super::common::{DEADLINE, content, fetch, publish};
+use super::common::{DEADLINE, content, fetch, newcomer, publish, stand};
 use palimpsest_client::{Capability, Client, FetchOptions, Progress};
+use palimpsest_node::config::Stand;
+use palimpsest_node::hostile::{Meddler, Way};
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::message::{Answer, Refusal};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,6 +95,98 @@ async fn a_guard_that_dies_is_replaced() {
         assert!(got == file);
     }
     network.shutdown().await;
+}
+
+const NODES: usize = 16;
+/// Those that drop whatever goes to others, and do else what nodes do.
+const FRIENDS: usize = 7;
+/// An entry of a client's list of guards: id, date, whether it has ever answered. Before them: version, and how many.
+const GUARD_BYTES: usize = 32 + 8 + 1;
+
+/// A network of which some nodes are friends, as soon as they are told who is not.
+struct WithFriends {
+    network: Network,
+    others: Arc<OnceLock<BTreeSet<NodeId>>>,
+}
+
+impl WithFriends {
+    async fn start(service: impl Fn() -> Option<Stand> + Send + 'static) -> WithFriends {
+        let others: Arc<OnceLock<BTreeSet<NodeId>>> = Arc::default();
+        let known = others.clone();
+        let drops = move |way: Way, packet| {
+            let is_for_others = known.get().is_some_and(|others| others.contains(&way.next));
+            if is_for_others { Vec::new() } else { vec![(Duration::ZERO, packet)] }
+        };
+        let meddler = Meddler(Arc::new(drops));
+        let options = NetworkOptions {
+            meddler: Box::new(move |index| (index < FRIENDS).then(|| meddler.clone())),
+            service: Box::new(move |index| if index < FRIENDS { service() } else { None }),
+            ..NetworkOptions::honest(NODES)
+        };
+        WithFriends { network: Network::start(options).await.unwrap(), others }
+    }
+
+    fn honest(&self) -> BTreeSet<NodeId> {
+        (FRIENDS..NODES).map(|index| self.network.node(index).unwrap().id()).collect()
+    }
+
+    /// From now on they drop.
+    fn begin(&self) {
+        self.others.set(self.honest()).unwrap();
+    }
+
+    /// Who has one of them as guard, and none else in its sample.
+    async fn captive(&self, folder: &Path) -> Client {
+        self.network.client_at(folder.to_owned()).await.unwrap().close().await.unwrap();
+        let others = self.honest();
+        let path = folder.join("guards");
+        let drawn = std::fs::read(&path).unwrap();
+        let is_other = |entry: &&[u8]| others.iter().any(|id| entry.starts_with(&id.0));
+        let (good, bad): (Vec<&[u8]>, Vec<&[u8]>) = drawn[2..].chunks(GUARD_BYTES).partition(is_other);
+        // Of 16 nodes 12 are in the sample, so that one of the friends is.
+        let sample: Vec<&[u8]> = bad.into_iter().take(1).chain(good).collect();
+        std::fs::write(&path, [&[drawn[0], sample.len() as u8], sample.concat().as_slice()].concat()).unwrap();
+        let client = self.network.client_at(folder.to_owned()).await.unwrap();
+        assert_eq!(guards_of(&self.network, &client, FRIENDS).len(), 1);
+        client
+    }
+}
+
+/// Who has a guard that lets through what stays among its friends finds out, and takes another one for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_that_lets_only_its_friends_through_is_found_out() {
+    // They have nothing themselves, so that nothing can be had among them.
+    let all = WithFriends::start(|| stand(|_| Some(Answer::Refused(Refusal::Absent)))).await;
+    let file = content(43, 300 << 10);
+    let publisher = all.network.client("publisher").await.unwrap();
+    let link = publish(&publisher, &file).await.unwrap().link;
+    publisher.close().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let captive = all.captive(folder.path()).await;
+    // Something came by it: it is not simply dead.
+    assert!(fetch(&captive, &link).await.unwrap().0 == file);
+    all.begin();
+    assert!(fetch(&captive, &link).await.unwrap().0 == file);
+    captive.close().await.unwrap();
+    // The next run does not begin with it.
+    let again = all.network.client_at(folder.path().to_owned()).await.unwrap();
+    assert_eq!(guards_of(&all.network, &again, FRIENDS).len(), 0);
+    all.network.shutdown().await;
+}
+
+/// What was placed with a guard's friends is placed with others when the guard is found out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_among_a_guards_friends_outlives_them() {
+    let mut all = WithFriends::start(|| None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let captive = all.captive(folder.path()).await;
+    all.begin();
+    let file = content(44, 300 << 10);
+    let link = publish(&captive, &file).await.unwrap().link;
+    all.network.kill_all(&(0..FRIENDS).collect::<Vec<_>>()).await;
+    let reader = newcomer(&all.network, "reader").await;
+    assert!(fetch(&reader, &link).await.unwrap().0 == file);
+    all.network.shutdown().await;
 }
 
 /// Its table and its guards are of a network that is gone, as after a second `pal-testnet up`: nobody of its guards is known here.
