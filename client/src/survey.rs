@@ -14,8 +14,12 @@ use palimpsest_proto::coding::audit::{self, Leaf};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::select::{NodeTable, PASSED_OVER, place, whereabouts};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Candidates of one shard that are asked at once, at most. One in the first round, since most shards are with the first; one more in
+/// the second; then twice as many in each: who is far down the list, or nobody, is known after seven round trips instead of eighty.
+const AT_ONCE_MAX: usize = 32;
 
 /// What was found of one stripe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,14 @@ struct Missing {
     last: bool,
 }
 
+/// Whether a node has a missing shard.
+struct Question {
+    which: usize,
+    /// How many of those who are asked at once are likelier to have it.
+    rank: usize,
+    locator: Locator,
+}
+
 impl Missing {
     /// Who is asked next, if anybody is left who is not `gone`.
     fn next(&mut self, session: &Session, gone: &BTreeSet<NodeId>) -> Option<NodeId> {
@@ -78,7 +90,7 @@ fn living(session: &Session, table: &NodeTable, nodes: Vec<NodeId>) -> Vec<NodeI
     session.without_guard(nodes).into_iter().rev().filter(lives).collect()
 }
 
-/// Asks for the shards of `descriptors`, all or `only` some, round by round: each missing one's next candidate.
+/// Asks for the shards of `descriptors`, all or `only` some, round by round: each missing one's next candidates.
 pub(crate) async fn survey(
     session: &Arc<Session>,
     descriptors: &[Descriptor],
@@ -108,26 +120,40 @@ pub(crate) async fn survey(
     }
     progress.add_shards_needed(missing.len() as u64);
     let mut gone: BTreeSet<NodeId> = BTreeSet::new();
-    while !missing.is_empty() {
-        let mut asked: Vec<(NodeId, Missing)> = Vec::new();
-        for mut shard in missing.drain(..) {
-            // Whoever has nobody left stays missing.
-            if let Some(node) = shard.next(session, &gone) {
-                asked.push((node, shard));
+    let mut at_once = 1;
+    for round in 0.. {
+        // Of each of the missing: who is asked now, in the order of the candidates.
+        let mut asked: Vec<(NodeId, Question)> = Vec::new();
+        for (which, shard) in missing.iter_mut().enumerate() {
+            let locator = shard.locator;
+            let next = std::iter::from_fn(|| shard.next(session, &gone)).take(at_once);
+            asked.extend(next.enumerate().map(|(rank, node)| (node, Question { which, rank, locator })));
+        }
+        // Whoever has nobody left stays missing.
+        if asked.is_empty() {
+            break;
+        }
+        let ask = |some: &[Question]| Ask::Probe { locators: some.iter().map(|question| question.locator).collect() };
+        let mut best: BTreeMap<usize, (usize, NodeId)> = BTreeMap::new();
+        for (node, Question { which, rank, .. }, there) in ask_bits(session, asked, ask).await {
+            match there {
+                Some(true) => {
+                    let first = best.entry(which).or_insert((rank, node));
+                    *first = (*first).min((rank, node));
+                }
+                Some(false) => {}
+                None => _ = gone.insert(node),
             }
         }
-        let ask = |some: &[Missing]| Ask::Probe { locators: some.iter().map(|shard| shard.locator).collect() };
-        for (node, shard, there) in ask_bits(session, asked, ask).await {
-            if there == Some(true) {
-                found[shard.stripe].holders[usize::from(shard.index)] = Some(node);
-                progress.add_shards(1);
-                continue;
-            }
-            if there.is_none() {
-                gone.insert(node);
-            }
-            missing.push(shard);
-        }
+        let mut which = 0;
+        missing.retain(|shard| {
+            let holder = best.get(&which).map(|(_, node)| *node);
+            which += 1;
+            found[shard.stripe].holders[usize::from(shard.index)] = holder;
+            holder.is_none()
+        });
+        progress.add_shards(best.len() as u64);
+        at_once = if round == 0 { 1 } else { (at_once * 2).min(AT_ONCE_MAX) };
     }
     for stripe in &mut found {
         let holders = &stripe.holders;
