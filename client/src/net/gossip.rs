@@ -48,8 +48,18 @@ const MEETINGS_MAX: usize = 8;
 /// Expired descriptors are forgotten this often.
 const EXPIRE: Duration = Duration::from_secs(60);
 
+/// How long a node that starts may take to say who it is, before it joins and says nothing of itself.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Gossips until the network ends.
 pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
+    // Else those whom it joins by would hear of it by chance later, and the pauses grow.
+    let announced = async {
+        while !shared.directory.knows(&shared.local) {
+            shared.changed.notified().await;
+        }
+    };
+    let _ = timeout(ANNOUNCED_WITHIN, announced).await;
     // Its tasks end with this future, which is dropped at the end.
     let mut exchanges = JoinSet::new();
     let mut walk = JoinSet::new();
