@@ -74,20 +74,23 @@ impl Stage {
             deadline: UP_DEADLINE,
         };
         let net = DockerNet::up(options).await.map_err(lacks)?;
-        let users = Users::new(theatre, net.bootstrap_file())?;
-        let slow = match scenario.slow_peers {
-            0 => None,
-            peers => {
-                let program = find_program(HOSTILE, theatre.bin_dir.as_deref()).map_err(broken)?;
-                let addresses: Vec<String> =
-                    net.plan().nodes.iter().map(|node| at(node.address, PORT).to_string()).collect();
-                Some(SlowProgram::start(&program, peers, &addresses).map_err(broken)?)
+        let (users, slow) = match around(&net, scenario, theatre) {
+            Ok(around) => around,
+            Err(error) => {
+                net.down().await.map_err(broken)?;
+                return Err(error);
             }
         };
         let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
         let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members: Vec::new() };
         if stage.lies.is_some() || stage.coalition.is_some() {
-            stage.members = stage.ids().await?;
+            stage.members = match stage.ids().await {
+                Ok(members) => members,
+                Err(error) => {
+                    stage.close().await?;
+                    return Err(error);
+                }
+            };
         }
         Ok(stage)
     }
@@ -118,7 +121,8 @@ impl Stage {
         }
         let mut seen = Vec::new();
         let copy = self.copies()?;
-        for index in self.net.plan().indices() {
+        // Those that came later keep none.
+        for index in 0..self.nodes {
             self.net.copy_file(index, DIARY_FILE, &copy.join(DIARY_FILE)).await.map_err(broken)?;
             seen.extend(Diary::read(&copy, index as usize).map_err(broken)?);
         }
@@ -187,14 +191,14 @@ impl Stage {
 
     pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
         let conditions = self.net.conditions().await.map_err(broken)?;
-        let running = (0..self.nodes).zip(conditions).filter(|(_, one)| *one == Condition::Running);
+        let running = self.net.plan().indices().zip(conditions).filter(|(_, one)| *one == Condition::Running);
         let running: Vec<u32> = running.map(|(index, _)| index).collect();
         Ok(self.net.statuses(&running).await.iter().flatten().filter_map(account).collect())
     }
 
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
         let mut disks = Vec::new();
-        for index in 0..self.nodes {
+        for index in self.net.plan().indices() {
             let copy = self.theatre.dir.join("disk");
             disks.push(match self.net.copy_data(index, &copy).await {
                 Ok(()) => searched(index, &copy, canaries),
@@ -206,11 +210,28 @@ impl Stage {
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
-        if let Some(slow) = self.slow {
-            slow.stop().await.map_err(broken)?;
-        }
-        self.net.down().await.map(|_| ()).map_err(broken)
+        let stopped = match self.slow {
+            Some(slow) => slow.stop().await.map_err(broken),
+            None => Ok(()),
+        };
+        self.net.down().await.map_err(broken)?;
+        stopped
     }
+}
+
+/// Those around the nodes: users, and peers that are slow.
+fn around(net: &DockerNet, scenario: &Scenario, theatre: &Theatre) -> Result<(Users, Option<SlowProgram>), StageError> {
+    let users = Users::new(theatre, net.bootstrap_file())?;
+    let slow = match scenario.slow_peers {
+        0 => None,
+        peers => {
+            let program = find_program(HOSTILE, theatre.bin_dir.as_deref()).map_err(broken)?;
+            let addresses: Vec<String> =
+                net.plan().nodes.iter().map(|node| at(node.address, PORT).to_string()).collect();
+            Some(SlowProgram::start(&program, peers, &addresses).map_err(broken)?)
+        }
+    };
+    Ok((users, slow))
 }
 
 /// Addresses in the network for nodes that are made up: at every other one nobody is, at the others one of the liars takes

@@ -1,7 +1,7 @@
 //! The stage of programs on loopback.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,11 @@ impl Stage {
                 Some(Lies { plot, liars: liars.nodes.clone(), _silence, _voids })
             }
         };
+        // Nodes are started from beside `pald`, whatever part they play.
+        let hostile = pald.with_file_name(HOSTILE);
+        if !cast.is_empty() && !hostile.is_file() {
+            return Err(StageError::Lacks(format!("no {HOSTILE} beside {}", pald.display())));
+        }
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             nodes: scenario.nodes,
@@ -68,11 +73,12 @@ impl Stage {
             deadline: UP_DEADLINE,
         };
         let net = Testnet::up(options).await.map_err(broken)?;
-        let users = Users::new(theatre, net.bootstrap_file())?;
-        let addresses: Vec<String> = net.nodes().iter().flat_map(|node| node.addresses.clone()).collect();
-        let slow = match scenario.slow_peers {
-            0 => None,
-            peers => Some(SlowProgram::start(&pald.with_file_name(HOSTILE), peers, &addresses).map_err(broken)?),
+        let (users, slow) = match around(&net, scenario, theatre, &hostile) {
+            Ok(around) => around,
+            Err(error) => {
+                net.discard().await.map_err(broken)?;
+                return Err(error);
+            }
         };
         let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
         Ok(Self { net, users, nodes, theatre, coalition, lies, slow })
@@ -171,11 +177,28 @@ impl Stage {
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
-        if let Some(slow) = self.slow {
-            slow.stop().await.map_err(broken)?;
-        }
-        self.net.discard().await.map_err(broken)
+        let stopped = match self.slow {
+            Some(slow) => slow.stop().await.map_err(broken),
+            None => Ok(()),
+        };
+        self.net.discard().await.map_err(broken).and(stopped)
     }
+}
+
+/// Those around the nodes: users, and peers that are slow.
+fn around(
+    net: &Testnet,
+    scenario: &Scenario,
+    theatre: &Theatre,
+    hostile: &Path,
+) -> Result<(Users, Option<SlowProgram>), StageError> {
+    let users = Users::new(theatre, net.bootstrap_file())?;
+    let addresses: Vec<String> = net.nodes().iter().flat_map(|node| node.addresses.clone()).collect();
+    let slow = match scenario.slow_peers {
+        0 => None,
+        peers => Some(SlowProgram::start(hostile, peers, &addresses).map_err(broken)?),
+    };
+    Ok((users, slow))
 }
 
 /// Ports of this machine for nodes that are made up: at every other one nobody is, at the others somebody takes connections and
