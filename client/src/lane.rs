@@ -36,6 +36,8 @@ pub(crate) struct Lane<T, R> {
     learning: JoinSet<()>,
     /// Scouts on their way: mostly none, and one party at a time.
     scouting: JoinSet<()>,
+    /// The guard being mended: mostly none. A task of its own, since it takes a while, and whoever waits for news may break off.
+    mending: JoinSet<()>,
     running: HashMap<FlightId, Running<T>>,
     awaited: usize,
     news: VecDeque<Done<T, R>>,
@@ -54,6 +56,7 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
             tasks: JoinSet::new(),
             learning: JoinSet::new(),
             scouting: JoinSet::new(),
+            mending: JoinSet::new(),
             running: HashMap::new(),
             awaited: 0,
             news: VecDeque::new(),
@@ -126,9 +129,12 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
                 let session = self.session.clone();
                 self.scouting.spawn(async move { session.scout().await });
             }
-            if self.session.suspects_guard() {
-                self.session.mend_guard().await;
+            if self.mending.is_empty() && self.session.suspects_guard() {
+                let session = self.session.clone();
+                self.mending.spawn(async move { session.mend_guard().await });
             }
+            // Nothing leaves meanwhile: it would be lost.
+            while self.mending.join_next().await.is_some() {}
             if !self.news.is_empty() {
                 // News may come without a wait, one after the other: deadlines and signals want their turn.
                 tokio::task::yield_now().await;

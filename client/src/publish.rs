@@ -261,14 +261,16 @@ async fn attempt(
     };
     let placed = publish.place(source, options.survive).await;
     if publish.is_misplaced(placed.as_ref().err()).await {
-        // What it says is placed must not be taken for placed.
-        let _ = publish.journal.remove();
-        return Err(Error::GuardFoundOut);
+        return Err(publish.give_up_guard());
     }
     let (finished, stats) = placed?;
     let link = finished.capability().to_string();
     progress.set_phase(Phase::Proving);
-    let (proven, sampled) = publish.prove().await?;
+    let proof = publish.prove().await;
+    if publish.check_guard().is_err() {
+        return Err(publish.give_up_guard());
+    }
+    let (proven, sampled) = proof?;
     progress.set_phase(Phase::Finishing);
     let Publish { journal, placed, .. } = publish;
     // A journal that stays behind costs a few bytes and is found again by the same publish.

@@ -19,6 +19,7 @@ use crate::net::{Net, PacketHandler, SendError, SharedTable};
 use crate::policy::{GUARD_AS_HOLDER, UNSENT_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
+use bytes::Bytes;
 use palimpsest_proto::flow::{FlightId, Flights};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::{Answer, Ask, Refusal, Request};
@@ -101,6 +102,14 @@ pub(crate) enum Lost {
     Unsent,
     /// The holder answered with something that is not what was asked for.
     Garbage,
+}
+
+/// Why there is no answer to read.
+enum Unanswered {
+    /// Nothing came that can be opened.
+    Silent,
+    /// The request never left.
+    Unsent,
 }
 
 /// What a client knows by its own experience.
@@ -271,40 +280,49 @@ impl Session {
         })
     }
 
-    /// Sends the request and waits for its answer. Building and opening packets is work of a millisecond: it happens on the
-    /// task of whoever calls.
     async fn fly_unpaid(&self, departure: &Departure, ask: Ask) -> Result<Answer, Lost> {
+        match self.exchange(departure, ask).await {
+            Ok(message) => {
+                self.unsent_left.store(UNSENT_MAX, Ordering::Relaxed);
+                Answer::decode(message).map_err(|_| Lost::Garbage)
+            }
+            Err(Unanswered::Silent) => Err(Lost::TimedOut),
+            Err(Unanswered::Unsent) => {
+                // Whoever tries next shall not fail for the same reason.
+                self.mend_guard().await;
+                Err(self.unsent())
+            }
+        }
+    }
+
+    /// Sends the request and waits for its answer, which is not read yet. Building and opening packets is work of a millisecond: it
+    /// happens on the task of whoever calls.
+    async fn exchange(&self, departure: &Departure, ask: Ask) -> Result<Bytes, Unanswered> {
         let onion = &self.account().onion;
         let (reply, key) =
-            onion.on(|| onion::reply_block(&mut rand::rng(), &departure.back)).map_err(|_| Lost::TimedOut)?;
+            onion.on(|| onion::reply_block(&mut rand::rng(), &departure.back)).map_err(|_| Unanswered::Silent)?;
         let (sender, receiver) = oneshot::channel();
         let identifier = key.identifier();
         lock(&self.inbox.replies.0).insert(identifier, sender);
         let _withdraw = Withdraw(&self.inbox.replies, identifier);
         let packet = {
             let parts = Request { reply, ask }.encode_parts();
-            let size = Size::for_message(parts.len()).ok_or(Lost::TimedOut)?;
+            let size = Size::for_message(parts.len()).ok_or(Unanswered::Silent)?;
             let wrap = || onion::wrap_parts(&mut rand::rng(), &departure.forward, size, &parts.as_slices());
-            onion.on(wrap).map_err(|_| Lost::TimedOut)?
+            onion.on(wrap).map_err(|_| Unanswered::Silent)?
         };
         match self.net.send_wait(departure.guard, packet, SEND_DEADLINE).await {
             Ok(()) => {}
             // A slow line is not a dead guard.
-            Err(SendError::TimedOut | SendError::QueueFull) => return Err(Lost::TimedOut),
-            Err(_) => {
-                // Whoever tries next shall not fail for the same reason.
-                if departure.guard == self.guard() {
-                    self.mend_guard().await;
-                }
-                return Err(self.unsent());
-            }
+            Err(SendError::TimedOut | SendError::QueueFull) => return Err(Unanswered::Silent),
+            Err(_) => return Err(Unanswered::Unsent),
         }
-        let Ok(Ok(arrived)) = tokio::time::timeout(LATE_FOR, receiver).await else { return Err(Lost::TimedOut) };
+        let Ok(Ok(arrived)) = tokio::time::timeout(LATE_FOR, receiver).await else { return Err(Unanswered::Silent) };
         let Ok(message) = onion.on(|| key.open(arrived)) else {
             // Spoilt on its way, and nobody can tell by whom: it counts as silence, whose blame the whole way shares. Held
             // against the holder, it would let one relay talk us out of all honest holders.
             tokio::time::sleep(LATE_FOR).await;
-            return Err(Lost::TimedOut);
+            return Err(Unanswered::Silent);
         };
         let now = moment();
         {
@@ -312,8 +330,7 @@ impl Session {
             let Experience { outcomes, flights, .. } = &mut *experience;
             flights.landed(departure.flight, outcomes, now);
         }
-        self.unsent_left.store(UNSENT_MAX, Ordering::Relaxed);
-        Answer::decode(message).map_err(|_| Lost::Garbage)
+        Ok(message)
     }
 
     /// Notes which requests are overdue; returns when to look again.

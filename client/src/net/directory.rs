@@ -1,8 +1,7 @@
 //! The node table as the network uses it: the only file here that touches its lock, which is never held across an await.
 
-use super::Transport;
 use super::not_found::NotFound;
-use super::{SharedTable, TableLiar, Told, clock};
+use super::{SharedTable, TableLiar, Told, Transport, clock};
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use palimpsest_proto::ids::NodeId;
@@ -19,9 +18,13 @@ use std::time::Duration;
 const LOST_PARTNERS: u32 = 8;
 /// Descriptors checked between two chances for other tasks: some 4 ms of signatures.
 const CHECKED_AT_ONCE: usize = 64;
-/// Nodes of a server's table that it never met: half of the table at most, so that nodes that nobody is push out nobody.
+/// Nodes of a server's table that it never met: half of the table at most, so that nodes that nobody is push out nobody who was met.
+/// When there are more, any of them goes.
 const STRANGERS_MAX: usize = TABLE_NODES_MAX / 2;
-
+/// Lost nodes named in one message at most.
+pub(super) const LOST_MAX: usize = 4_096;
+/// Somebody was met so lately: then who is not found is not there, and it is not our own line that is down.
+const MET_LATELY: Duration = Duration::from_secs(60);
 /// Strangers drawn to find one that we can dial.
 const STRANGERS_LOOKED_AT: usize = 8;
 
@@ -57,6 +60,8 @@ pub(super) struct Directory {
     suspects: Mutex<HashSet<NodeId>>,
     /// Who was not found where it should be. Locked after the table.
     not_found: Mutex<NotFound>,
+    /// When somebody was met last.
+    met: Mutex<Option<Moment>>,
     local: NodeId,
     /// Whether this node finds out by itself who is there. A client does not: its dials would tell whom it knows.
     verifies: bool,
@@ -72,7 +77,16 @@ impl Directory {
         transport: Transport,
         wall: clock::Wall,
     ) -> Directory {
-        Directory { table, suspects: Mutex::default(), not_found: Mutex::default(), local, verifies, transport, wall }
+        Directory {
+            table,
+            suspects: Mutex::default(),
+            not_found: Mutex::default(),
+            met: Mutex::default(),
+            local,
+            verifies,
+            transport,
+            wall,
+        }
     }
 
     // A panic elsewhere while the lock was held leaves a table that is still a table.
@@ -115,8 +129,10 @@ impl Directory {
 
     /// The node lives.
     pub(super) fn mark_seen(&self, id: &NodeId) {
+        let now = clock::moment();
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.suspects().remove(id);
-        self.write().mark_seen(id, clock::moment());
+        self.write().mark_seen(id, now);
         self.not_found().found(id);
     }
 
@@ -152,14 +168,16 @@ impl Directory {
     }
 
     /// Nobody was found who is this node, at any of its addresses; says whether that is news for others. Who was never met is
-    /// forgotten.
+    /// forgotten, unless nobody at all was met lately.
     pub(super) fn unreachable(&self, id: &NodeId) -> bool {
         if !self.verifies {
             return self.mark_lost(id);
         }
+        let now = clock::moment();
+        let met = *self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = self.write();
-        let is_new = self.not_found().failed(*id, clock::moment());
-        if table.remove_stranger(id) {
+        let is_new = self.not_found().failed(*id, now);
+        if met.is_some_and(|met| now.since(met) < MET_LATELY) && table.remove_stranger(id) {
             drop(table);
             self.suspects().remove(id);
             return is_new;
@@ -229,6 +247,9 @@ impl Directory {
                 for signed in checked {
                     let (id, now) = (signed.id, clock::moment());
                     let lost = table.get(&id).and_then(|entry| entry.health().lost);
+                    if self.verifies && table.get(&id).is_none() {
+                        self.make_room(&mut table);
+                    }
                     let inserted = table.insert(signed, now);
                     merged.learnt += u64::from(matches!(inserted, Inserted::New | Inserted::Newer));
                     if self.verifies && lost.is_some() && inserted == Inserted::Newer {
@@ -242,15 +263,22 @@ impl Directory {
         merged
     }
 
+    /// Takes out strangers while there are too many for one more.
+    fn make_room(&self, table: &mut NodeTable) {
+        while table.strangers().len() >= STRANGERS_MAX
+            && let Some(any) = table.strangers().iter().choose(&mut rand::rng()).copied()
+        {
+            table.remove_stranger(&any);
+            self.suspects().remove(&any);
+        }
+    }
+
     /// Whether a descriptor is news of somebody who may be there.
     fn is_wanted(&self, id: &NodeId, seq: u64) -> bool {
         let table = self.read();
         match table.get(id) {
             Some(known) => known.signed().seq < seq,
-            None if self.verifies => {
-                table.strangers().len() < STRANGERS_MAX && !self.not_found().is_paused(id, clock::moment())
-            }
-            None => true,
+            None => !self.verifies || !self.not_found().is_paused(id, clock::moment()),
         }
     }
 
@@ -295,7 +323,8 @@ impl Directory {
         }
     }
 
-    /// However fresh a descriptor is: whoever has made a node up signs for it as often as he likes.
+    /// However fresh a descriptor is: whoever has made a node up signs for it as often as he likes. Who is not named is not lost, unless
+    /// there was no room to name more.
     fn believe_lost(&self, lost: &[(Prefix, Duration)], connected: impl Fn(&NodeId) -> bool) -> u64 {
         let now = clock::moment();
         let named: HashSet<Prefix> = lost.iter().map(|(prefix, _)| *prefix).collect();
@@ -304,7 +333,8 @@ impl Directory {
         let changed: Vec<(NodeId, bool)> = table
             .iter()
             .map(|(id, entry)| (*id, entry.health().lost.is_some(), is_lost(id)))
-            .filter_map(|(id, was, is)| (was != is).then_some((id, is)))
+            .filter(|(_, was, is)| was != is && (*is || lost.len() < LOST_MAX))
+            .map(|(id, _, is)| (id, is))
             .collect();
         for (id, is) in &changed {
             table.set_lost(id, is.then_some(now));

@@ -12,7 +12,7 @@
 
 mod wire;
 
-use super::directory::Heed;
+use super::directory::{Heed, LOST_MAX};
 use super::endpoint::Command;
 use super::streams::Protocol;
 use super::{NetError, Shared, Told};
@@ -28,8 +28,6 @@ use wire::{Answer, Frame, Offer, Return};
 
 /// Descriptors in one message of an exchange at most. More come with the next exchange.
 const DESCRIPTORS_MAX: usize = 1_024;
-/// Lost nodes named in one message at most.
-const LOST_MAX: usize = 4_096;
 /// An exchange that a peer began must be over after this long.
 const INBOUND_DEADLINE: Duration = Duration::from_secs(15);
 

@@ -370,7 +370,7 @@ impl Session {
         self.save_guards()
     }
 
-    fn save_guards(&self) -> Result<(), Error> {
+    pub(super) fn save_guards(&self) -> Result<(), Error> {
         let path = self.folder.join("guards");
         let guards = lock(&self.guards).encode();
         replace_file(&path, &guards).map_err(disk(&path, "write"))

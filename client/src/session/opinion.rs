@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!                 ┌─ scouts ─► the guard ──────────┐
-//! silent nodes ◄──┤                                ├─► much more comes by the second: it is the guard from now on
+//! any nodes    ◄──┤                                ├─► much more comes by the second: it is the guard from now on
 //!                 └─ scouts ─► the sample's next ──┘
 //! ```
 
@@ -21,18 +21,22 @@ use rand::seq::IteratorRandom;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Less than this is assumed of nodes that were not tried: then the guard is doubted.
 const DOUBTED_BELOW: f64 = 0.4;
 /// Guards that are asked in one run: each learns that somebody at this address is a client.
 pub(crate) const OPINIONS_MAX: usize = 3;
-/// Silent nodes that are sought by way of both guards.
+/// Nodes, drawn by chance, that are sought by way of both guards.
 const SOUGHT_MAX: usize = 64;
 /// Parties of scouts by way of each.
 const PARTIES: usize = 3;
+/// The least that a scout is waited for: of the way by another guard nothing is known yet.
+const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The second guard is the better one if those whom it alone reaches are so many times as many as those whom the first one alone
-/// reaches, and these more: by chance that is rare. Friends of the first one answer by way of both; where two networks know nothing of
-/// each other, no side is the right one.
+/// reaches, and these more: by chance that is rare. They are also more than those whom both reach: else a few that are silent
+/// to the first one's clients only would be enough to talk these out of it. Friends of the first one answer by way of both; where two
+/// networks know nothing of each other, no side is the right one.
 const BETTER_TIMES: usize = 2;
 const BETTER_BY: usize = 3;
 
@@ -57,28 +61,29 @@ impl Session {
     /// The same, by whoever is mending.
     pub(super) async fn compare(&self, doubted: NodeId) -> bool {
         let Some(other) = self.second_guard(doubted).await else { return false };
-        let sought = self.silent_nodes(&[doubted, other]);
-        let any_relays: Vec<NodeId> = self.table().relays().to_vec();
-        let (reached, reached_by_other) =
-            tokio::join!(self.reaches(doubted, &sought, self.scouted_by()), self.reaches(other, &sought, any_relays));
-        let alone = |by: &BTreeSet<NodeId>, and_not: &BTreeSet<NodeId>| {
-            sought.iter().filter(|id| by.contains(id) && !and_not.contains(id)).count()
-        };
-        if alone(&reached_by_other, &reached) < BETTER_BY + BETTER_TIMES * alone(&reached, &reached_by_other) {
+        let sought = self.sought(&[doubted, other]);
+        let (reached, reached_by_other) = tokio::join!(self.reaches(doubted, &sought), self.reaches(other, &sought));
+        // Who breaks off before the end has asked nobody, and asks the same one again.
+        lock(&self.scouting).opinions.push(other);
+        if !is_better(&sought, &reached, &reached_by_other) {
             return false;
         }
         {
             let mut guards = lock(&self.guards);
-            guards.demote(&doubted, moment());
+            guards.demote(&doubted);
             guards.reached(&other);
         }
+        // If it cannot be written, the next run finds out again.
+        let _ = self.save_guards();
         *self.guard.write().unwrap_or_else(PoisonError::into_inner) = other;
         // What the former one said of who is lost counts no more.
         lock(&self.news).at = None;
         let now = moment();
-        let outcomes = &mut self.experience().outcomes;
-        outcomes.forgive();
-        reached_by_other.iter().for_each(|id| outcomes.answer(&[*id], now));
+        {
+            let outcomes = &mut self.experience().outcomes;
+            outcomes.forgive();
+            reached_by_other.iter().for_each(|id| outcomes.answer(&[*id], now));
+        }
         *lock(&self.mended) = now;
         self.guards_found_out.fetch_add(1, Ordering::Relaxed);
         true
@@ -106,34 +111,31 @@ impl Session {
         while self.opinions_left() {
             let asked: Vec<NodeId> = lock(&self.scouting).opinions.iter().copied().chain([doubted]).collect();
             let Some(next) = self.next_guard(&asked) else { break };
-            lock(&self.scouting).opinions.push(next);
             if self.net.connect(Some(next), self.addresses_of(&next), GUARD_STAGGER * 2).await.is_ok() {
                 return Some(next);
             }
             lock(&self.guards).failed(&next, moment());
+            lock(&self.scouting).opinions.push(next);
         }
         None
     }
 
-    /// Holders that have not shown that they live, whatever is said of them or was found out.
-    fn silent_nodes(&self, guards: &[NodeId]) -> Vec<NodeId> {
-        let now = moment();
+    /// Holders drawn by chance, whatever is said of them or was found out.
+    fn sought(&self, guards: &[NodeId]) -> Vec<NodeId> {
         let table = self.table();
-        let experience = self.experience();
-        let is_silent = |id: &NodeId| !guards.contains(id) && !experience.outcomes.is_proven(&table, id, now);
-        let silent = table.iter().filter(|(id, node)| node.signed().roles.holds && is_silent(id));
-        silent.map(|(id, _)| *id).sample(&mut rand::rng(), SOUGHT_MAX)
+        let holders = table.iter().filter(|(id, node)| node.signed().roles.holds && !guards.contains(id));
+        holders.map(|(id, _)| *id).sample(&mut rand::rng(), SOUGHT_MAX)
     }
 
-    /// Which nodes answer by way of `guard`: of the `sought`, and of the relays on the way, which are the `known` at first.
-    async fn reaches(&self, guard: NodeId, sought: &[NodeId], known: Vec<NodeId>) -> BTreeSet<NodeId> {
+    /// Which nodes answer by way of `guard`: of the `sought`, and of the relays on the way, which are any at first.
+    async fn reaches(&self, guard: NodeId, sought: &[NodeId]) -> BTreeSet<NodeId> {
+        let any: Vec<NodeId> = self.table().relays().iter().filter(|id| **id != guard).copied().collect();
         let mut reached = BTreeSet::new();
         for _ in 0..PARTIES {
             let holders = sought.iter().filter(|id| !reached.contains(*id)).copied().collect();
-            let mut relays =
-                if reached.len() >= PROVEN_RELAYS_MIN { reached.iter().copied().collect() } else { known.clone() };
-            relays.retain(|id| *id != guard);
-            let mut flying = self.scouts(guard, holders, &relays);
+            let proven: Vec<NodeId> = reached.iter().copied().collect();
+            let relays = if proven.len() >= PROVEN_RELAYS_MIN { &proven } else { &any };
+            let mut flying = self.scouts(guard, holders, relays, WAIT_MIN);
             while let Some((nodes, came)) = flying.next().await {
                 if came {
                     reached.extend(nodes);
@@ -141,5 +143,39 @@ impl Session {
             }
         }
         reached
+    }
+}
+
+/// Whether the second guard is so much better that the first one is to blame.
+fn is_better(sought: &[NodeId], first: &BTreeSet<NodeId>, second: &BTreeSet<NodeId>) -> bool {
+    let count = |by_first: bool, by_second: bool| {
+        sought.iter().filter(|id| (first.contains(id), second.contains(id)) == (by_first, by_second)).count()
+    };
+    let alone = count(false, true);
+    alone >= BETTER_BY + BETTER_TIMES * count(true, false) && alone > count(true, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(range: std::ops::Range<u8>) -> BTreeSet<NodeId> {
+        range.map(|byte| NodeId([byte; 32])).collect()
+    }
+
+    #[test]
+    fn only_a_guard_that_hides_most_of_the_living_is_worse() {
+        let sought: Vec<NodeId> = nodes(0..64).into_iter().collect();
+        let is_better = |first, second| is_better(&sought, &nodes(first), &nodes(second));
+        // A fifth are friends of the first one, or two fifths.
+        assert!(is_better(0..13, 0..64) && is_better(0..26, 0..60));
+        // Half of the network is dead, and either misses some.
+        assert!(!is_better(0..30, 2..32) && !is_better(2..30, 0..32));
+        // A third stay silent to what comes by the first one.
+        assert!(!is_better(0..40, 0..60));
+        // Nothing comes by either.
+        assert!(!is_better(0..0, 0..2));
+        // Two networks that know nothing of each other.
+        assert!(!is_better(0..30, 30..64) && !is_better(0..20, 20..50));
     }
 }

@@ -65,7 +65,7 @@ impl Session {
     pub(crate) async fn scout(&self) {
         let guard = self.guard();
         let relays = self.scouted_by();
-        let mut flying = self.scouts(guard, self.unproven(SCOUTS_MAX), &relays);
+        let mut flying = self.scouts(guard, self.unproven(SCOUTS_MAX), &relays, Duration::ZERO);
         let mut silent = Vec::new();
         let mut some_came = false;
         while let Some((nodes, came)) = flying.next().await {
@@ -87,14 +87,16 @@ impl Session {
         }
     }
 
-    /// Scouts to the `holders` by way of `guard` and two of the `relays` each: by which nodes they went, and whether an answer came.
+    /// Scouts to the `holders` by way of `guard` and two of the `relays` each: by which nodes they went, and whether an answer came within
+    /// the time after which a request is overdue, or `wait_min` if that is longer.
     pub(super) fn scouts(
         &self,
         guard: NodeId,
         holders: Vec<NodeId>,
         relays: &[NodeId],
+        wait_min: Duration,
     ) -> FuturesUnordered<impl Future<Output = ([NodeId; 3], bool)>> {
-        let wait = self.experience().flights.window().timeout();
+        let wait = self.experience().flights.window().timeout().max(wait_min);
         let by_chance = |holder: NodeId| {
             let two = relays.iter().filter(|id| **id != holder).sample(&mut rand::rng(), 2);
             let (&&middle, &&back) = (two.first()?, two.get(1)?);
@@ -114,11 +116,11 @@ impl Session {
     /// Asks for a shard that nobody has. Whatever is answered shows that there is an answer.
     async fn seek(&self, departure: &Departure) -> bool {
         let ask = Ask::Probe { locators: vec![Locator(rand::random())] };
-        self.fly_unpaid(departure, ask).await.is_ok()
+        self.exchange(departure, ask).await.is_ok()
     }
 
     /// The relays by which scouts go: those that have proven themselves, or all while such are few.
-    pub(super) fn scouted_by(&self) -> Vec<NodeId> {
+    fn scouted_by(&self) -> Vec<NodeId> {
         let (table, guard) = (self.table(), self.guard());
         let proven = self.experience().outcomes.proven(&table, moment()).copied().collect::<Vec<_>>();
         let mut relays = if proven.len() >= PROVEN_RELAYS_MIN { proven } else { table.relays().to_vec() };

@@ -29,12 +29,22 @@ const RETRY: Duration = Duration::from_secs(600);
 /// Draws of a relay for the sample that may hit one already in it.
 const DRAWS_MAX: usize = 256;
 
+/// What is known of a guard, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It never answered.
+    Drawn = 0,
+    /// It has answered: it comes before those that have not.
+    Confirmed = 1,
+    /// It was caught keeping its client from most of the network: it comes after all others.
+    FoundOut = 2,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Guard {
     id: NodeId,
     added: Timestamp,
-    /// Whether it has ever answered: confirmed ones come first.
-    confirmed: bool,
+    standing: Standing,
     failed: Option<Moment>,
 }
 
@@ -70,24 +80,29 @@ impl GuardList {
             if self.guards.len() >= SAMPLE_MAX {
                 // Room is made only by those that have left the network, the unconfirmed and the older first.
                 let gone = self.guards.iter().enumerate().filter(|(_, guard)| !is_relay(table, &guard.id));
-                match gone.min_by_key(|(_, guard)| (guard.confirmed, guard.added)).map(|(place, _)| place) {
+                match gone
+                    .min_by_key(|(_, guard)| (guard.standing == Standing::Confirmed, guard.added))
+                    .map(|(place, _)| place)
+                {
                     Some(place) => _ = self.guards.remove(place),
                     None => break,
                 }
             }
-            self.guards.push(Guard { id, added: now, confirmed: false, failed: None });
+            self.guards.push(Guard { id, added: now, standing: Standing::Drawn, failed: None });
             changed = true;
         }
         changed
     }
 
     /// The guard to use, none of `tried`: the first usable one that has not failed of late; if all have, the one whose
-    /// failure is longest ago.
+    /// failure is longest ago. One that was found out only if there is no other.
     pub fn choose(&self, table: &NodeTable, now: Moment, tried: &[NodeId]) -> Option<NodeId> {
         let usable = || self.guards.iter().filter(|guard| is_relay(table, &guard.id) && !tried.contains(&guard.id));
-        usable()
+        let trusted = || usable().filter(|guard| guard.standing != Standing::FoundOut);
+        trusted()
             .find(|guard| guard.failed.is_none_or(|at| now.since(at) >= RETRY))
-            .or_else(|| usable().min_by_key(|guard| guard.failed))
+            .or_else(|| trusted().min_by_key(|guard| guard.failed))
+            .or_else(|| usable().next())
             .map(|guard| guard.id)
     }
 
@@ -104,12 +119,12 @@ impl GuardList {
             return false;
         };
         self.guards[place].failed = None;
-        if self.guards[place].confirmed {
+        if self.guards[place].standing != Standing::Drawn {
             return false;
         }
         let mut guard = self.guards.remove(place);
-        guard.confirmed = true;
-        let behind = self.guards.iter().filter(|guard| guard.confirmed).count();
+        guard.standing = Standing::Confirmed;
+        let behind = self.guards.iter().filter(|guard| guard.standing == Standing::Confirmed).count();
         self.guards.insert(behind, guard);
         true
     }
@@ -121,11 +136,11 @@ impl GuardList {
         }
     }
 
-    /// The guard was caught keeping its client from most of the network: it goes behind all others, for good.
-    pub fn demote(&mut self, id: &NodeId, now: Moment) {
+    /// The guard was caught keeping its client from most of the network: as long as it is in the sample, all others are tried before it.
+    pub fn demote(&mut self, id: &NodeId) {
         if let Some(place) = self.guards.iter().position(|guard| guard.id == *id) {
             let guard = self.guards.remove(place);
-            self.guards.push(Guard { confirmed: false, failed: Some(now), ..guard });
+            self.guards.push(Guard { standing: Standing::FoundOut, ..guard });
         }
     }
 
@@ -144,12 +159,12 @@ impl GuardList {
         self.guards.is_empty()
     }
 
-    /// For the disk: who the guards are and since when. Not their failures, which another start sees anew.
+    /// For the disk: who the guards are, since when, and what is known of them. Not their failures, which another start sees anew.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         w.u8(VERSION).u8(self.guards.len() as u8);
         for guard in &self.guards {
-            w.raw(&guard.id.0).u64(guard.added.0).u8(u8::from(guard.confirmed));
+            w.raw(&guard.id.0).u64(guard.added.0).u8(guard.standing as u8);
         }
         w.into_vec()
     }
@@ -168,15 +183,16 @@ impl GuardList {
         for _ in 0..count {
             let id = NodeId(r.array("guard")?);
             let added = Timestamp(r.u64("date")?);
-            let confirmed = match r.u8("confirmed")? {
-                0 => false,
-                1 => true,
-                _ => return Err(WireError::Invalid("confirmed")),
+            let standing = match r.u8("standing")? {
+                0 => Standing::Drawn,
+                1 => Standing::Confirmed,
+                2 => Standing::FoundOut,
+                _ => return Err(WireError::Invalid("standing")),
             };
             if guards.iter().any(|guard| guard.id == id) {
                 return Err(WireError::Invalid("guard"));
             }
-            guards.push(Guard { id, added, confirmed, failed: None });
+            guards.push(Guard { id, added, standing, failed: None });
         }
         r.finish()?;
         Ok(GuardList { guards })
@@ -242,13 +258,17 @@ mod tests {
         let (table, mut guards) = sampled(40);
         let first = guards.choose(&table, moment(0), &[]).unwrap();
         guards.reached(&first);
-        guards.demote(&first, moment(0));
-        let read = GuardList::decode(guards.encode().into()).unwrap();
+        guards.demote(&first);
+        assert!(!guards.reached(&first));
+        let mut read = GuardList::decode(guards.encode().into()).unwrap();
         let mut tried = Vec::new();
         while let Some(next) = read.choose(&table, moment(0), &tried) {
+            read.failed(&next, moment(0));
             tried.push(next);
         }
         assert_eq!((tried.len(), tried.last()), (12, Some(&first)));
+        // Though all others failed and it did not.
+        assert_eq!(read.choose(&table, moment(1), &[]), Some(tried[0]));
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn a_guard_that_dies_is_replaced() {
 
 const NODES: usize = 16;
 /// Those that drop whatever goes to others, and do else what nodes do.
-const FRIENDS: usize = 7;
+const FRIENDS: usize = 5;
 /// An entry of a client's list of guards: id, date, whether it has ever answered. Before them: version, and how many.
 const GUARD_BYTES: usize = 32 + 8 + 1;
 

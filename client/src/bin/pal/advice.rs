@@ -36,6 +36,7 @@ impl Verb {
                 "name a node that is up with --bootstrap MULTIADDR or FILE, or PAL_BOOTSTRAP; see what is used now with \
                  `pal config show --origin`"
             }
+            Kind::Placement if matches!(error, Error::GuardFoundOut) => "publish it again",
             Kind::Placement => {
                 return Some(format!("the network needs more nodes or space, or a lower --survive; then {again}"));
             }

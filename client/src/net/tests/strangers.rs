@@ -112,3 +112,13 @@ async fn a_client_takes_its_guards_word_on_who_is_lost_and_nobody_elses() {
         assert_eq!(client.believes_lost(&gone.id), lost);
     }
 }
+
+/// After a start without a line nobody is found. That says nothing of those who were in the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_meets_nobody_forgets_nobody() {
+    let node = Node::server(1, Transport::Memory, Vec::new()).await;
+    let merged = node.net.0.shared.directory.merge(vec![descriptor(9, &[nowhere()]).encoded().clone()]).await;
+    assert_eq!(merged.learnt, 1);
+    eventually("dialled", || node.believes_lost(&descriptor(9, &[]).id)).await;
+    assert!(knows(&node, 9));
+}
