@@ -44,7 +44,7 @@ impl Session {
     /// Compares the guard with others, until one reaches many to whom the `doubted` one let nothing through: that is the guard from now on.
     /// Whether the guard is another one now.
     pub(crate) async fn doubt_guard(&self, doubted: NodeId) -> bool {
-        while self.opinions_left() {
+        for _ in 0..OPINIONS_MAX {
             if self.compare_guard(doubted).await {
                 return true;
             }
