@@ -99,9 +99,7 @@ pub enum Error {
         sampled: usize,
     },
     /// The guard let through only what went by its friends, and what was placed is with them.
-    #[error(
-        "the first relay let through little but what went to its friends; another one has taken its place: publish again"
-    )]
+    #[error("the first relay let through little but what went to its friends; another one has taken its place")]
     GuardFoundOut,
     /// The time allowed is over.
     #[error("not finished after {} s, while {doing}", after.as_secs_f64())]
@@ -319,6 +317,10 @@ mod tests {
             (
                 Error::RootShort { placed: 7, wanted: 8 },
                 "only 7 of 8 copies that are needed of the record of the file's beginning found a node",
+            ),
+            (
+                Error::GuardFoundOut,
+                "the first relay let through little but what went to its friends; another one has taken its place",
             ),
             (
                 Error::Deadline { after: Duration::from_secs(30), doing: "fetching shards" },

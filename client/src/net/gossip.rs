@@ -47,7 +47,6 @@ const MEETING_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::fro
 const MEETINGS_MAX: usize = 8;
 /// Expired descriptors are forgotten this often.
 const EXPIRE: Duration = Duration::from_secs(60);
-
 /// How long a node that starts may take to say who it is, before it joins and says nothing of itself.
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
 

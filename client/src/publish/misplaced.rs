@@ -39,11 +39,13 @@ impl Publish<'_> {
         if self.session.guards_found_out() > self.guards_found_out { Err(Error::GuardFoundOut) } else { Ok(()) }
     }
 
-    /// Ends the publish: what its journal says is placed must not be taken for placed.
+    /// Ends the publish, with `GuardFoundOut`: what its journal says is placed must not be taken for placed. With `Disk` if the journal
+    /// cannot be removed, since it would be believed.
     pub(super) fn give_up_guard(self) -> Error {
-        // If it stays, so be it: what it names is asked for in the proof.
-        let _ = self.journal.remove();
-        Error::GuardFoundOut
+        match self.journal.remove() {
+            Ok(()) => Error::GuardFoundOut,
+            Err(source) => Error::Disk { path: "the journal".into(), doing: "remove", source },
+        }
     }
 
     /// Whether what was placed went by way of a guard that is found out, at the latest now: where most of the network seems dead, or

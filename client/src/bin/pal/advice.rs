@@ -36,7 +36,9 @@ impl Verb {
                 "name a node that is up with --bootstrap MULTIADDR or FILE, or PAL_BOOTSTRAP; see what is used now with \
                  `pal config show --origin`"
             }
-            Kind::Placement if matches!(error, Error::GuardFoundOut) => "publish it again",
+            Kind::Placement if matches!(error, Error::GuardFoundOut) => {
+                "publish it again: what was placed counts for nothing"
+            }
             Kind::Placement => {
                 return Some(format!("the network needs more nodes or space, or a lower --survive; then {again}"));
             }
@@ -75,6 +77,12 @@ mod tests {
     fn an_interrupted_publish_is_told_that_it_resumes() {
         assert!(Verb::Publish.advice(&Error::Interrupted).unwrap().contains("run the same command again: it resumes"));
         assert!(!Verb::Fetch.advice(&Error::Interrupted).unwrap().contains("resumes"));
+    }
+
+    #[test]
+    fn who_had_a_bad_guard_is_not_told_that_it_resumes() {
+        let advice = Verb::Publish.advice(&Error::GuardFoundOut).unwrap();
+        assert!(advice.contains("again") && !advice.contains("resumes") && !advice.contains("space"), "{advice}");
     }
 
     #[test]
