@@ -114,6 +114,22 @@ pub struct Gather {
     verdict: Option<GatherVerdict>,
 }
 
+/// The chances of the nodes, each asked for once: a plan looks at each node for many shards.
+struct Chances<F> {
+    of: F,
+    /// By the nodes' numbers.
+    known: Vec<Option<f64>>,
+}
+
+impl<F: Fn(&NodeId) -> f64> Chances<F> {
+    fn of(&mut self, pair: &Pair) -> f64 {
+        if self.known.len() <= pair.number {
+            self.known.resize(pair.number + 1, None);
+        }
+        *self.known[pair.number].get_or_insert_with(|| (self.of)(&pair.node))
+    }
+}
+
 impl Gather {
     /// Any `k` of the placement's shards.
     pub fn new(k: usize, placement: &Placement) -> Gather {
@@ -229,8 +245,9 @@ impl Gather {
     fn plan(&mut self, now: Moment, chance: impl Fn(&NodeId) -> f64, whereabouts: impl Fn(usize) -> Whereabouts) {
         self.plan.clear();
         self.planned = Some(now);
+        let mut chances = Chances { of: chance, known: Vec::new() };
         for item in 0..self.got.len() {
-            if !self.got[item] && !self.pairs.is_diverted(item) && !self.may_be_home(item, &chance) {
+            if !self.got[item] && !self.pairs.is_diverted(item) && !self.may_be_home(item, &mut chances) {
                 self.pairs.divert(item, || whereabouts(item));
             }
         }
@@ -241,7 +258,7 @@ impl Gather {
             if self.got[item] || pending >= PENDING_MAX {
                 continue;
             }
-            let Some((mut score, node)) = self.best(item, now, &chance) else {
+            let Some((mut score, node)) = self.best(item, now, &mut chances) else {
                 continue;
             };
             score *= PENDING_FACTOR.powi(pending as i32);
@@ -252,7 +269,7 @@ impl Gather {
         self.plan.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
     }
 
-    fn best(&self, item: usize, now: Moment, chance: &impl Fn(&NodeId) -> f64) -> Option<(f64, NodeId)> {
+    fn best(&self, item: usize, now: Moment, chances: &mut Chances<impl Fn(&NodeId) -> f64>) -> Option<(f64, NodeId)> {
         let (mut rank, mut home_dead) = (0, false);
         let mut best: Option<(f64, NodeId)> = None;
         let mut settle = |score: f64, node: NodeId| {
@@ -262,12 +279,12 @@ impl Gather {
             best.map_or(0.0, |(highest, _)| highest)
         };
         for (place, pair) in self.pairs.near(item).iter().enumerate() {
-            let alive = chance(&pair.node);
+            let alive = chances.of(pair);
             let by_rank = RANK_CHANCES.get(rank).copied().unwrap_or(RANK_CHANCE_LAST);
             let dead = alive < DEAD_BELOW;
             home_dead |= place == 0 && dead;
             rank += usize::from(!dead);
-            if !self.pairs.is_open(pair) || self.pairs.is_waiting(&pair.node, now) {
+            if !self.pairs.is_open(pair) || self.pairs.is_waiting(pair, now) {
                 continue;
             }
             let home = if home_dead && place > 0 { HOME_DEAD_FACTOR } else { 1.0 };
@@ -282,18 +299,18 @@ impl Gather {
         let likeliest = self.pairs.likeliest(item);
         let likeliest_near = self.pairs.near(item).iter().filter(|pair| Some(pair.node) == likeliest);
         for pair in likeliest_near.chain(self.pairs.far(item)) {
-            if self.pairs.is_open(pair) && !self.pairs.is_waiting(&pair.node, now) {
+            if self.pairs.is_open(pair) && !self.pairs.is_waiting(pair, now) {
                 let by_room = if Some(pair.node) == likeliest { LIKELIEST_CHANCE } else { DIVERTED_CHANCE };
-                settle(chance(&pair.node) * by_room * home * self.record_factor(pair), pair.node);
+                settle(chances.of(pair) * by_room * home * self.record_factor(pair), pair.node);
             }
         }
         best
     }
 
     /// Whether the shard may yet come from where it belongs.
-    fn may_be_home(&self, item: usize, chance: &impl Fn(&NodeId) -> f64) -> bool {
+    fn may_be_home(&self, item: usize, chances: &mut Chances<impl Fn(&NodeId) -> f64>) -> bool {
         self.pairs.near(item).first().is_some_and(|home| {
-            home.state == State::Pending || self.pairs.is_open(home) && chance(&home.node) >= DEAD_BELOW
+            home.state == State::Pending || self.pairs.is_open(home) && chances.of(home) >= DEAD_BELOW
         })
     }
 
@@ -307,7 +324,7 @@ impl Gather {
     }
 
     fn record_factor(&self, pair: &Pair) -> f64 {
-        let absents = self.pairs.record(&pair.node).absents.min(16) as i32;
+        let absents = self.pairs.record(pair).absents.min(16) as i32;
         ABSENT_FACTOR.powi(absents) * TIMEOUT_FACTOR.powi(pair.timeouts.saturating_add(pair.busies).into())
     }
 

@@ -111,10 +111,10 @@ impl RecordHunt {
         let mut best: Option<(f64, usize, NodeId)> = None;
         for address in 0..self.pairs.len() {
             for (rank, pair) in self.pairs.item(address).iter().enumerate() {
-                if !self.pairs.is_open(pair) || self.pairs.is_waiting(&pair.node, now) {
+                if !self.pairs.is_open(pair) || self.pairs.is_waiting(pair, now) {
                     continue;
                 }
-                let absents = self.pairs.record(&pair.node).absents.min(16) as i32;
+                let absents = self.pairs.record(pair).absents.min(16) as i32;
                 let score = chance(&pair.node)
                     * RANK_FACTOR.powi(rank as i32)
                     * ABSENT_FACTOR.powi(absents)

@@ -37,6 +37,8 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair {
     pub(super) node: NodeId,
+    /// The node's number among all of the items' nodes: looked up once, since pairs are gone through for each request.
+    pub(super) number: usize,
     pub(super) state: State,
     pub(super) attempts: u8,
     pub(super) timeouts: u8,
@@ -66,26 +68,40 @@ struct Item {
 }
 
 impl Pair {
-    fn new(node: NodeId) -> Pair {
-        Pair { node, state: State::Open, attempts: 0, timeouts: 0, busies: 0, unsent: 0 }
+    fn new(node: NodeId, number: usize) -> Pair {
+        Pair { node, number, state: State::Open, attempts: 0, timeouts: 0, busies: 0, unsent: 0 }
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Pairs {
     items: Vec<Item>,
-    nodes: BTreeMap<NodeId, NodeRecord>,
+    numbers: BTreeMap<NodeId, usize>,
+    /// By the nodes' numbers.
+    records: Vec<NodeRecord>,
 }
 
 impl Pairs {
     pub(super) fn new(candidates: impl IntoIterator<Item = Vec<NodeId>>) -> Pairs {
-        let item = |nodes: Vec<NodeId>| Item {
-            near: nodes.len(),
-            diverted: nodes.is_empty(),
-            pairs: nodes.into_iter().map(Pair::new).collect(),
-            likeliest: None,
-        };
-        Pairs { items: candidates.into_iter().map(item).collect(), nodes: BTreeMap::new() }
+        let mut pairs = Pairs { items: Vec::new(), numbers: BTreeMap::new(), records: Vec::new() };
+        for nodes in candidates {
+            let item = Item {
+                near: nodes.len(),
+                diverted: nodes.is_empty(),
+                pairs: nodes.into_iter().map(|node| pairs.pair(node)).collect(),
+                likeliest: None,
+            };
+            pairs.items.push(item);
+        }
+        pairs
+    }
+
+    fn pair(&mut self, node: NodeId) -> Pair {
+        let number = *self.numbers.entry(node).or_insert(self.records.len());
+        if number == self.records.len() {
+            self.records.push(NodeRecord::default());
+        }
+        Pair::new(node, number)
     }
 
     /// The item's candidates, then those to whom it may have been diverted as far as these are known.
@@ -110,11 +126,15 @@ impl Pairs {
 
     /// Adds those to whom the item may have been diverted; once.
     pub(super) fn divert(&mut self, item: usize, whereabouts: impl FnOnce() -> Whereabouts) {
-        if let Some(item) = self.items.get_mut(item).filter(|item| !item.diverted) {
-            let Whereabouts { diversions, likeliest } = whereabouts();
+        if self.is_diverted(item) {
+            return;
+        }
+        let Whereabouts { diversions, likeliest } = whereabouts();
+        let far: Vec<Pair> = diversions.into_iter().map(|node| self.pair(node)).collect();
+        if let Some(item) = self.items.get_mut(item) {
             item.diverted = true;
             item.likeliest = likeliest;
-            item.pairs.extend(diversions.into_iter().map(Pair::new));
+            item.pairs.extend(far);
         }
     }
 
@@ -127,18 +147,20 @@ impl Pairs {
         self.items.len()
     }
 
-    pub(super) fn record(&self, node: &NodeId) -> NodeRecord {
-        self.nodes.get(node).copied().unwrap_or_default()
+    /// What is known of a pair's node.
+    pub(super) fn record(&self, pair: &Pair) -> NodeRecord {
+        self.records.get(pair.number).copied().unwrap_or_default()
     }
 
     /// Whether the pair may be asked, now or after its node is no longer busy.
     pub(super) fn is_open(&self, pair: &Pair) -> bool {
-        let node = self.record(&pair.node);
+        let node = self.record(pair);
         pair.state == State::Open && !node.closed && node.timeouts < NODE_TIMEOUTS_MAX && node.pauses < NODE_PAUSES_MAX
     }
 
-    pub(super) fn is_waiting(&self, node: &NodeId, now: Moment) -> bool {
-        self.record(node).not_before.is_some_and(|at| at > now)
+    /// Whether the pair's node is busy still.
+    pub(super) fn is_waiting(&self, pair: &Pair, now: Moment) -> bool {
+        self.record(pair).not_before.is_some_and(|at| at > now)
     }
 
     /// Whether nothing is awaited of an item, nor could be asked for it.
@@ -162,7 +184,7 @@ impl Pairs {
         if pair.state == State::Pending {
             pair.timeouts += 1;
             pair.state = if pair.timeouts < PAIR_TIMEOUTS_MAX { State::Open } else { State::Spent };
-            self.record_mut(node).timeouts += 1;
+            self.with_record(node, |record| record.timeouts += 1);
         }
     }
 
@@ -181,10 +203,11 @@ impl Pairs {
     pub(super) fn answered(&mut self, item: usize, node: &NodeId, state: State) {
         if let Some(pair) = self.pair_mut(item, node) {
             pair.state = state;
-            let record = self.record_mut(node);
-            record.timeouts = 0;
-            record.pauses = 0;
-            record.absents += u32::from(state == State::Absent);
+            self.with_record(node, |record| {
+                record.timeouts = 0;
+                record.pauses = 0;
+                record.absents += u32::from(state == State::Absent);
+            });
         }
     }
 
@@ -195,16 +218,16 @@ impl Pairs {
             if pair.state == State::Pending {
                 pair.state = State::Open;
             }
-            let waiting = self.is_waiting(node, now);
-            let record = self.record_mut(node);
-            record.timeouts = 0;
-            // Answers that were on their way together ask for one pause.
-            if !waiting {
-                let (least, most) = BUSY_PAUSES;
-                let pause = retry.clamp(least, most) * 2_u32.pow(record.pauses.min(NODE_PAUSES_MAX));
-                record.not_before = Some(now + pause.min(most));
-                record.pauses += 1;
-            }
+            self.with_record(node, |record| {
+                record.timeouts = 0;
+                // Answers that were on their way together ask for one pause.
+                if record.not_before.is_none_or(|at| at <= now) {
+                    let (least, most) = BUSY_PAUSES;
+                    let pause = retry.clamp(least, most) * 2_u32.pow(record.pauses.min(NODE_PAUSES_MAX));
+                    record.not_before = Some(now + pause.min(most));
+                    record.pauses += 1;
+                }
+            });
         }
     }
 
@@ -218,17 +241,17 @@ impl Pairs {
 
     /// The node is not asked for further items.
     pub(super) fn close(&mut self, node: &NodeId) {
-        self.record_mut(node).closed = true;
+        self.with_record(node, |record| record.closed = true);
     }
 
-    /// Whether the node is not asked for further items, by its own word or for its lies.
-    pub(super) fn is_closed(&self, node: &NodeId) -> bool {
-        self.record(node).closed
+    /// Whether the pair's node is not asked for further items, by its own word or for its lies.
+    pub(super) fn is_closed(&self, pair: &Pair) -> bool {
+        self.record(pair).closed
     }
 
     /// When the first busy node may be asked again.
     pub(super) fn poll_timeout(&self, now: Moment) -> Option<Moment> {
-        self.nodes.values().filter_map(|record| record.not_before).filter(|at| *at > now).min()
+        self.records.iter().filter_map(|record| record.not_before).filter(|at| *at > now).min()
     }
 
     /// Whether at least two thirds of an item's candidates said that it is absent, and all are settled. More than one
@@ -249,7 +272,10 @@ impl Pairs {
         self.items.get_mut(item)?.pairs.iter_mut().find(|pair| pair.node == *node)
     }
 
-    fn record_mut(&mut self, node: &NodeId) -> &mut NodeRecord {
-        self.nodes.entry(*node).or_default()
+    /// Changes what is known of a node of the pairs.
+    fn with_record(&mut self, node: &NodeId, change: impl FnOnce(&mut NodeRecord)) {
+        if let Some(record) = self.numbers.get(node).and_then(|number| self.records.get_mut(*number)) {
+            change(record);
+        }
     }
 }

@@ -228,7 +228,7 @@ impl Scatter {
         if let Some(node) = self.best(near, now, self.hard_cap, chance) {
             return Choice::Node(node);
         }
-        let is_full = |pair: &Pair| self.pairs.is_closed(&pair.node) || chance(&pair.node) <= 0.0;
+        let is_full = |pair: &Pair| self.pairs.is_closed(pair) || chance(&pair.node) <= 0.0;
         if near.iter().any(is_full) {
             // Whoever lives near by and is only busy, or bears its most for now, is waited for.
             if self.may_wait(near, now, chance, lives) {
@@ -265,7 +265,7 @@ impl Scatter {
         pairs
             .iter()
             .map(|pair| (pair, chance(&pair.node)))
-            .filter(move |(pair, chance)| self.may_try(pair, *chance) && !self.pairs.is_waiting(&pair.node, now))
+            .filter(move |(pair, chance)| self.may_try(pair, *chance) && !self.pairs.is_waiting(pair, now))
             .filter(move |(pair, _)| self.load(&pair.node) < most)
             .map(|(pair, chance)| (&pair.node, chance))
     }
@@ -296,7 +296,7 @@ impl Scatter {
     ) -> bool {
         let on_the_way = self.pending.iter().any(Option::is_some);
         let mut left = pairs.iter().filter(|pair| wanted(&pair.node) && self.may_try(pair, chance(&pair.node)));
-        left.any(|pair| on_the_way || self.pairs.is_waiting(&pair.node, now))
+        left.any(|pair| on_the_way || self.pairs.is_waiting(pair, now))
     }
 
     fn may_try(&self, pair: &Pair, chance: f64) -> bool {

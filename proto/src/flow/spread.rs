@@ -67,7 +67,7 @@ impl RecordSpread {
         // From the far end, since of equals the last is taken: the nearest.
         let open = wanting.flat_map(|address| self.pairs.item(address).iter().rev().map(move |p| (address, p)));
         let (address, node, _) = open
-            .filter(|(_, pair)| self.may_try(pair) && !self.pairs.is_waiting(&pair.node, now))
+            .filter(|(_, pair)| self.may_try(pair) && !self.pairs.is_waiting(pair, now))
             .map(|(address, pair)| (address, pair.node, chance(&pair.node).min(LIKELY)))
             .max_by(|a, b| a.2.total_cmp(&b.2))?;
         let attempt = self.pairs.ask(address, &node);
