@@ -25,6 +25,9 @@ use std::time::Duration;
 
 /// Less than this is assumed of nodes that were not tried: then the guard is doubted.
 const DOUBTED_BELOW: f64 = 0.4;
+/// Unless such a part of all nodes has answered by way of it: no other guard reaches more than twice as many, and it is the dead that are
+/// left to be asked.
+const DOUBTED_REACH: f64 = 0.4;
 /// Guards that are asked in one run: each learns that somebody at this address is a client.
 pub(crate) const OPINIONS_MAX: usize = 3;
 /// Nodes, drawn by chance, that are sought by way of both guards.
@@ -96,9 +99,13 @@ impl Session {
 
     /// Whether so many seem dead that it may be the guard's doing, and no other one was asked yet.
     pub(crate) fn is_guard_doubtful(&self) -> bool {
-        self.own.is_none()
-            && self.experience().outcomes.base() < DOUBTED_BELOW
-            && lock(&self.scouting).opinions.is_empty()
+        if self.own.is_some() || !lock(&self.scouting).opinions.is_empty() {
+            return false;
+        }
+        let table = self.table();
+        let outcomes = &self.experience().outcomes;
+        let reached = outcomes.proven(&table, moment()).count();
+        outcomes.base() < DOUBTED_BELOW && (reached as f64) < DOUBTED_REACH * table.len() as f64
     }
 
     /// Whether another guard may be asked. A node's session learns who lives by its connections.

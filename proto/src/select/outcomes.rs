@@ -40,7 +40,7 @@ const CHANCE_MIN: f64 = 0.01;
 const BASE_START: f64 = 0.97;
 /// Bounds of what is assumed of untried nodes later.
 const BASE_BOUNDS: (f64, f64) = (0.2, 0.98);
-/// How much a first trial of a node moves what is assumed of the untried.
+/// How much a trial of a node, until it answers or is found dead, moves what is assumed of the untried.
 const BASE_GAIN: f64 = 0.05;
 /// The factor on an untried node's chance if others say that it is lost, and the least chance that is left to it: a
 /// liar's marks lose their force when those whom he did not mark turn out dead.
@@ -58,7 +58,11 @@ const NOISE_GAIN: f64 = 0.03;
 const INNOCENT_MIN: f64 = 0.6;
 /// So many requests in a row without an answer point to the guard: with half of the network dead and nobody proven, a
 /// living guard has this happen once in seventy times.
-const GUARD_SILENCE: u32 = 32;
+const GUARD_SILENCE: u32 = 32 * SILENCE;
+/// What a request counts for that stayed unanswered, and what if somebody on its way had been found dead before: the last shards of
+/// a stripe are sought with many of these, and their silence is no news. It counts a little, since where few nodes are left it is all there is.
+const SILENCE: u32 = 4;
+const EXPECTED_SILENCE: u32 = 1;
 /// For how long a node that said it is full is not asked to store.
 const FULL_FOR: Duration = Duration::from_secs(300);
 
@@ -197,7 +201,8 @@ impl Outcomes {
 
     /// No answer came in time by the way of these nodes.
     pub fn silence(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
-        self.silent = self.silent.saturating_add(1);
+        let expected = nodes.iter().any(|node| self.chance(table, node, now) < FOUND_DEAD);
+        self.silent = self.silent.saturating_add(if expected { EXPECTED_SILENCE } else { SILENCE });
         self.blame(table, nodes, now)
     }
 
@@ -218,7 +223,8 @@ impl Outcomes {
             let guilt = ((1.0 - chance) / (1.0 - through).max(CHANCE_MIN)).min(1.0);
             let left = (1.0 - guilt).clamp(CHANCE_MIN, PROVEN);
             let answered = self.scores.get(node).is_some_and(|s| s.answered);
-            if !answered {
+            // One that was found dead says nothing new of those that were not tried.
+            if !answered && chance >= FOUND_DEAD {
                 self.move_base(left);
             }
             self.set(*node, left, answered && left >= 0.5, now);

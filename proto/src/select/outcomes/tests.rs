@@ -110,6 +110,22 @@ fn a_dead_guard_is_seen_and_forgiven_to_the_others() {
     assert!(n.iter().all(|id| outcomes.chance(&table, id, moment(2)) > 0.5));
 }
 
+#[test]
+fn who_was_found_dead_tells_nothing_new() {
+    let (table, n) = ids(3);
+    let mut outcomes = Outcomes::new();
+    let now = moment(1000);
+    (0..3).for_each(|_| _ = outcomes.silence(&table, &n[2..], now));
+    outcomes.answer(&n[..2], now);
+    assert!(outcomes.chance(&table, &n[2], now) < FOUND_DEAD);
+    let base = outcomes.base();
+    (0..100).for_each(|_| _ = outcomes.silence(&table, &n, now));
+    assert!(outcomes.base() == base && !outcomes.suspects_guard());
+    // If that is all that there is, the guard is suspected in the end.
+    (0..100).for_each(|_| _ = outcomes.silence(&table, &n, now));
+    assert!(outcomes.base() == base && outcomes.suspects_guard());
+}
+
 proptest! {
     #[test]
     fn chances_stay_chances(
