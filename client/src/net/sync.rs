@@ -82,7 +82,13 @@ async fn begin(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, 
     let more = descriptors.len() >= DESCRIPTORS_MAX;
     let mut report = merge(shared, descriptors, &lost, heed).await;
     report.more = more;
-    let back = if shared.server { told(shared, &digests) } else { Return::default() };
+    if !shared.server {
+        // There is nothing that the partner could miss: the news are used a round trip sooner.
+        write(&mut stream, &Return::default()).await?;
+        stream.close().await.map_err(|_| NetError::Unreachable)?;
+        return Ok(report);
+    }
+    let back = told(shared, &digests);
     report.sent = back.descriptors.len() as u64;
     write(&mut stream, &back).await?;
     // The end of the partner's side says that it has all of it.
