@@ -42,9 +42,10 @@ const DATA_FACTOR: f64 = 1.1;
 /// The expected number of shards may fall short by this much: with less, the last shard would always be asked for
 /// twice.
 const SHORTFALL: f64 = 0.5;
-/// Requests on the way at most: this factor of what is needed and this constant, however bad the chances.
+/// Requests on the way at most: this factor of what is needed and this constant, however bad the chances. The constant (2 MiB, should
+/// all come after all) is for the last shards, and for where ids were ground: there most candidates have nothing.
 const ON_THE_WAY_FACTOR: usize = 2;
-const ON_THE_WAY_MORE: usize = 8;
+const ON_THE_WAY_MORE: usize = 32;
 /// For how long an order of asking is kept while only good news come in.
 const PLAN_FOR: Duration = Duration::from_millis(100);
 
