@@ -14,6 +14,7 @@ pub mod delay;
 mod engine;
 mod error;
 mod link;
+mod neighbours;
 mod netns;
 mod plan;
 mod programs;
@@ -98,6 +99,12 @@ pub enum Condition {
     Gone,
 }
 
+/// What is to be done in the containers' networks.
+fn wanted(plan: &Plan) -> Wanted {
+    let (nat, partition) = (!plan.lans.is_empty(), !plan.island.is_empty());
+    Wanted { links: plan.links, nat, partition, crowded: neighbours::is_crowded(plan) }
+}
+
 /// A network of containers, held by this command alone.
 #[derive(Debug)]
 pub struct DockerNet {
@@ -121,8 +128,7 @@ impl DockerNet {
             options;
         let mut plan = Plan::new(name, subnet, nodes, nat)?;
         (plan.links, plan.transport, plan.quota, plan.disk_mib, plan.cast) = (links, transport, quota, disk_mib, cast);
-        let wanted = Wanted { links, nat: !plan.lans.is_empty(), partition: false };
-        let tools = Tools::find(wanted).await?;
+        let tools = Tools::find(wanted(&plan)).await?;
         plan.held = tools.as_ref().is_some_and(Tools::hold);
         let bin_dir = programs::find(bin_dir.as_deref(), !plan.cast.is_empty())?;
         let in_dir = |path: &Path, source| TestnetError::File { doing: "make", path: path.to_owned(), source };
@@ -257,7 +263,7 @@ impl DockerNet {
     /// # Errors
     /// What this machine lacks, and those of the engine and the tools.
     pub async fn partition(&mut self, chosen: &[u32]) -> Result<Vec<u32>, DockerError> {
-        let tools = Tools::find(Wanted { partition: true, ..self.wanted() }).await?;
+        let tools = Tools::find(Wanted { partition: true, ..wanted(&self.plan) }).await?;
         self.plan.island = self.plan.side(chosen);
         self.rewire(tools).await?;
         Ok(self.plan.island.clone())
@@ -269,17 +275,12 @@ impl DockerNet {
     /// As of [`DockerNet::partition`].
     pub async fn heal(&mut self) -> Result<Vec<u32>, DockerError> {
         if !self.plan.island.is_empty() {
-            let tools = Tools::find(Wanted { partition: true, ..self.wanted() }).await?;
+            let tools = Tools::find(Wanted { partition: true, ..wanted(&self.plan) }).await?;
             self.plan.island.clear();
             self.rewire(tools).await?;
         }
         let paused = self.those(Condition::Paused).await?;
         self.blow("unpause", &paused, Condition::Paused).await
-    }
-
-    fn wanted(&self) -> Wanted {
-        let (nat, partition) = (!self.plan.lans.is_empty(), !self.plan.island.is_empty());
-        Wanted { links: self.plan.links, nat, partition }
     }
 
     /// Writes the plan down and makes the running nodes' networks what it says.
@@ -298,7 +299,7 @@ impl DockerNet {
     /// # Errors
     /// As of [`DockerNet::up`]; what was started then runs on.
     pub async fn restart(&self, deadline: Duration) -> Result<Vec<u32>, DockerError> {
-        let tools = Tools::find(self.wanted()).await?;
+        let tools = Tools::find(wanted(&self.plan)).await?;
         let dead = self.blow("start", &self.plan.indices().collect::<Vec<_>>(), Condition::Gone).await?;
         if let Some(tools) = tools {
             self.wire(&tools, &dead).await?;
@@ -313,7 +314,7 @@ impl DockerNet {
     /// # Errors
     /// As of [`DockerNet::up`].
     pub async fn upgrade(&mut self, nodes: &[u32], deadline: Duration) -> Result<(), DockerError> {
-        let tools = Tools::find(self.wanted()).await?;
+        let tools = Tools::find(wanted(&self.plan)).await?;
         for &index in nodes {
             self.kill(&[index]).await?;
             self.plan.next_version.push(index);
@@ -333,8 +334,8 @@ impl DockerNet {
     /// # Errors
     /// As of [`DockerNet::up`].
     pub async fn add(&mut self, parts: Vec<Part>, deadline: Duration) -> Result<(), DockerError> {
-        let tools = Tools::find(self.wanted()).await?;
         self.plan.add(parts)?;
+        let tools = Tools::find(wanted(&self.plan)).await?;
         self.plan.write(&self.plan_file())?;
         self.compose_up().await?;
         if let Some(tools) = &tools {
@@ -365,7 +366,8 @@ impl DockerNet {
         let pids = self.pids(&names).await?;
         let alive = nodes.iter().zip(pids).filter_map(|(&index, pid)| Some((index, pid?)));
         let each: Vec<_> = alive.map(|(index, pid)| tools.wire_node(&self.plan, index, pid)).collect();
-        futures::stream::iter(each).buffer_unordered(ASKED_AT_ONCE).try_collect().await
+        futures::stream::iter(each).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
+        if neighbours::is_crowded(&self.plan) { self.introduce(tools).await } else { Ok(()) }
     }
 
     /// The processes in whose networks users are.
