@@ -28,7 +28,7 @@ use wire::{Answer, Frame, Offer, Return};
 
 /// Descriptors in one message of an exchange at most. More come with the next exchange.
 const DESCRIPTORS_MAX: usize = 1_024;
-/// An exchange that a peer began must be over after this long.
+/// An exchange that a peer began must be over after this long, and so must the end of ours that is not waited for.
 const INBOUND_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What an exchange of node tables brought.
@@ -83,18 +83,26 @@ async fn begin(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, 
     let mut report = merge(shared, descriptors, &lost, heed).await;
     report.more = more;
     if !shared.server {
-        // There is nothing that the partner could miss: the news are used a round trip sooner.
+        // There is nothing that the partner could miss: what it told is used at once, and its end waited for beside that. (A stream
+        // that is dropped before would be reset, which is a failure to the partner.)
         write(&mut stream, &Return::default()).await?;
-        stream.close().await.map_err(|_| NetError::Unreachable)?;
+        shared.spawn_cancelled(async move {
+            let _ = timeout(INBOUND_DEADLINE, ended(&mut stream)).await;
+        });
         return Ok(report);
     }
     let back = told(shared, &digests);
     report.sent = back.descriptors.len() as u64;
     write(&mut stream, &back).await?;
-    // The end of the partner's side says that it has all of it.
+    ended(&mut stream).await?;
+    Ok(report)
+}
+
+/// The end of the partner's side says that it has all of what it was sent.
+async fn ended(stream: &mut Stream) -> Result<(), NetError> {
     let mut nothing = [0];
     match stream.read(&mut nothing).await {
-        Ok(0) => Ok(report),
+        Ok(0) => Ok(()),
         _ => Err(NetError::Protocol),
     }
 }

@@ -40,6 +40,13 @@ async fn a_client_learns_and_tells_nothing() {
     let report = client.net.sync(id, SOON).await.unwrap();
     assert_eq!((report.received, report.sent), (1, 0));
     assert_eq!((client.known(), server.known()), (2, 1));
+    for _ in 1..20 {
+        client.net.sync(id, SOON).await.unwrap();
+    }
+    // It does not wait for the end, and to the server the exchange is whole all the same.
+    let counters = server.net.counters();
+    eventually("ended", || counters.syncs.get() + counters.sync_failures.get() == 20).await;
+    assert_eq!(counters.sync_failures.get(), 0);
 }
 
 /// A node that tells of itself only.
