@@ -17,7 +17,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use guard::{EarlySample, GuardList};
+pub use guard::GuardList;
 pub use network::Network;
 pub(crate) use outcomes::PROVEN_MIN;
 pub use outcomes::{Blame, FOUND_DEAD, Outcomes, PASSED_OVER};

@@ -17,7 +17,7 @@ use palimpsest_proto::flow::Flights;
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::secret::Secret;
-use palimpsest_proto::select::{EarlySample, GuardList, NodeTable, Outcomes};
+use palimpsest_proto::select::{GuardList, NodeTable, Outcomes};
 use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -307,34 +307,17 @@ impl Session {
         if met {
             // The others, and those whom the first one named, have this long to add to it. One that does not answer is simply not
             // compared with.
-            let early = self.draw_early();
             let named = self.to_compare(&found);
             let compare = join_all(named.iter().map(|id| self.sync_whole(*id, Partner::Other)));
-            let dial = async {
-                if let Some(first) = early.as_ref().map(EarlySample::first) {
-                    // Who does not answer now is tried again by whoever looks for a guard.
-                    let _ = self.net.connect(Some(first), self.addresses_of(&first), SYNC_DEADLINE).await;
-                }
-            };
             let others = async {
                 while let Some(met) = meetings.next().await {
                     found.extend(met);
                 }
             };
-            let _ = tokio::time::timeout(CROSS_CHECK, async { tokio::join!(compare, others, dial) }).await;
-            if let Some(sample) = early.and_then(|early| early.hold(&self.table())) {
-                *lock(&self.guards) = sample;
-            }
+            let _ = tokio::time::timeout(CROSS_CHECK, async { tokio::join!(compare, others) }).await;
         }
         known.extend(found.into_iter().map(|(text, peer)| (text.clone(), peer)));
         met
-    }
-
-    /// A sample of guards from what is known so far, for who has none.
-    fn draw_early(&self) -> Option<EarlySample> {
-        let table = self.table();
-        let is_first = table.len() >= TABLE_NODES_MIN && lock(&self.guards).is_empty();
-        is_first.then(|| EarlySample::draw(&mut rand::rng(), &table, self.net.wall().now())).flatten()
     }
 
     /// Nodes of the table, by chance, but for those that were `met` already.

@@ -199,35 +199,6 @@ impl GuardList {
     }
 }
 
-/// A sample that is drawn before a newcomer has compared tables, so that its first guard can be dialled meanwhile. It counts only if the
-/// comparison brought nobody new: then a later one would be drawn from the same relays.
-#[derive(Clone, Debug)]
-pub struct EarlySample {
-    relays: Vec<NodeId>,
-    guards: GuardList,
-    first: NodeId,
-}
-
-impl EarlySample {
-    /// Draws it; `None` where there are no relays.
-    pub fn draw(rng: &mut impl CryptoRng, table: &NodeTable, now: Timestamp) -> Option<EarlySample> {
-        let mut guards = GuardList::new();
-        guards.refill(rng, table, None, now);
-        let first = guards.guards.first()?.id;
-        Some(EarlySample { relays: table.relays().to_vec(), guards, first })
-    }
-
-    /// The guard to dial.
-    pub fn first(&self) -> NodeId {
-        self.first
-    }
-
-    /// The sample, unless others are known by now.
-    pub fn hold(self, table: &NodeTable) -> Option<GuardList> {
-        (table.relays() == self.relays).then_some(self.guards)
-    }
-}
-
 fn is_relay(table: &NodeTable, id: &NodeId) -> bool {
     table.get(id).is_some_and(|entry| entry.signed().roles.relays)
 }
@@ -263,20 +234,6 @@ mod tests {
         guards.refill(&mut StdRng::seed_from_u64(3), &table_of(&nodes), Some(nodes[0].id), WALL);
         assert_eq!(guards.choose(&table_of(&nodes), moment(0), &[]), Some(nodes[1].id));
         assert_eq!(guards.len(), 1);
-    }
-
-    #[test]
-    fn an_early_sample_holds_while_nobody_else_is_known() {
-        let nodes = network(20);
-        let mut table = table_of(&nodes[..12]);
-        let draw = |table: &NodeTable| EarlySample::draw(&mut StdRng::seed_from_u64(3), table, WALL);
-        assert!(draw(&table_of(&[])).is_none());
-        let early = draw(&table).unwrap();
-        let first = early.first();
-        let guards = early.clone().hold(&table).unwrap();
-        assert_eq!((guards.choose(&table, moment(0), &[]), guards.len()), (Some(first), 12));
-        table.insert(nodes[12].clone(), moment(0));
-        assert!(early.hold(&table).is_none());
     }
 
     #[test]
