@@ -33,7 +33,7 @@ pub const GUARD_STAGGER: Duration = Duration::from_millis(700);
 /// The guard knows who asks: it is asked for nothing itself while there is another. The factor on its chance to answer.
 pub const GUARD_AS_HOLDER: f64 = 0.001;
 /// Requests in a row of which it is said that nobody but the guard is to blame: a dozen guards that pass nothing on, each
-/// found out after 32 silences and what had left meanwhile. Those that follow count as silences of whoever was asked, so
+/// found out after 32 silences (more, if hopeless ones are among them) and what had left meanwhile. Those that follow count as silences of whoever was asked, so
 /// that a run without a network ends.
 pub const UNSENT_MAX: u32 = 1024;
 /// How often a question that a guard is thought to have swallowed is asked again without counting as a try: where all who

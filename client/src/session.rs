@@ -246,7 +246,7 @@ impl Session {
         guard: NodeId,
         holder: NodeId,
         choose: impl FnOnce(&NodeTable, &mut Outcomes, Moment) -> Option<Path>,
-        count: impl FnOnce(&mut Flights, [NodeId; 3], Moment) -> FlightId,
+        count: impl FnOnce(&mut Flights, [NodeId; 3], bool, Moment) -> FlightId,
     ) -> Option<Departure> {
         let now = moment();
         let table = self.table();
@@ -256,7 +256,9 @@ impl Session {
         let me = Hop::new(self.net.local_id(), self.inbox.ring.public());
         let forward = [hop(guard)?, hop(path.middle)?, hop(holder)?];
         let back = [hop(path.back)?, hop(guard)?, me];
-        let flight = count(&mut experience.flights, path.nodes(holder), now);
+        let nodes = path.nodes(holder);
+        let hopeless = experience.outcomes.is_hopeless(&table, &nodes, now);
+        let flight = count(&mut experience.flights, nodes, hopeless, now);
         Some(Departure { flight, path, guard, forward, back })
     }
 

@@ -334,8 +334,10 @@ impl DockerNet {
     /// # Errors
     /// As of [`DockerNet::up`].
     pub async fn add(&mut self, parts: Vec<Part>, deadline: Duration) -> Result<(), DockerError> {
-        self.plan.add(parts)?;
-        let tools = Tools::find(wanted(&self.plan)).await?;
+        let mut plan = self.plan.clone();
+        plan.add(parts)?;
+        let tools = Tools::find(wanted(&plan)).await?;
+        self.plan = plan;
         self.plan.write(&self.plan_file())?;
         self.compose_up().await?;
         if let Some(tools) = &tools {

@@ -25,9 +25,9 @@ use std::time::Duration;
 
 /// Less than this is assumed of nodes that were not tried: then the guard is doubted.
 const DOUBTED_BELOW: f64 = 0.4;
-/// Unless such a part of all nodes has answered by way of it: no other guard reaches more than twice as many, and it is the dead that are
-/// left to be asked.
-const DOUBTED_REACH: f64 = 0.4;
+/// Unless such a part of all nodes, itself included, answered by way of it of late: then no other guard can reach as many beside these
+/// ([`is_better`]), and it is the dead that are left to be asked.
+const DOUBTED_REACH: f64 = 0.5;
 /// Guards that are asked in one run: each learns that somebody at this address is a client.
 pub(crate) const OPINIONS_MAX: usize = 3;
 /// Nodes, drawn by chance, that are sought by way of both guards.
@@ -104,7 +104,7 @@ impl Session {
         }
         let table = self.table();
         let outcomes = &self.experience().outcomes;
-        let reached = outcomes.proven(&table, moment()).count();
+        let reached = 1 + outcomes.proven(&table, moment()).count();
         outcomes.base() < DOUBTED_BELOW && (reached as f64) < DOUBTED_REACH * table.len() as f64
     }
 

@@ -103,7 +103,7 @@ impl Session {
             Some(Path { middle, back, diverse: false })
         };
         // The number counts for nothing: scouts are not part of the window.
-        let depart = |holder| self.route(guard, holder, |_, _, _| by_chance(holder), |flights, _, _| flights.skip());
+        let depart = |holder| self.route(guard, holder, |_, _, _| by_chance(holder), |flights, _, _, _| flights.skip());
         let departing = holders.into_iter().filter_map(|holder| Some((holder, depart(holder)?)));
         departing
             .map(|(holder, departure)| async move {

@@ -19,6 +19,7 @@ pub struct FlightId(u64);
 struct Flight {
     sent: Moment,
     nodes: [NodeId; 3],
+    hopeless: bool,
 }
 
 /// What a landing was.
@@ -62,11 +63,12 @@ impl Flights {
         &self.window
     }
 
-    /// A request leaves; `nodes` are the middle, the holder and the back relay ([`crate::select::Path::nodes`]).
-    pub fn depart(&mut self, nodes: [NodeId; 3], now: Moment) -> FlightId {
+    /// A request leaves; `nodes` are the middle, the holder and the back relay ([`crate::select::Path::nodes`]); `hopeless` says whether
+    /// one of them was found dead ([`Outcomes::is_hopeless`]).
+    pub fn depart(&mut self, nodes: [NodeId; 3], hopeless: bool, now: Moment) -> FlightId {
         let id = FlightId(self.next);
         self.next += 1;
-        self.outstanding.insert(id, Flight { sent: now, nodes });
+        self.outstanding.insert(id, Flight { sent: now, nodes, hopeless });
         self.sent.insert((now, id));
         id
     }
@@ -123,7 +125,7 @@ impl Flights {
         {
             self.sent.pop_first();
             let Some(flight) = self.outstanding.remove(&id) else { continue };
-            if outcomes.silence(table, &flight.nodes, now) == Blame::Congestion {
+            if outcomes.silence(table, flight.hopeless, &flight.nodes, now) == Blame::Congestion {
                 self.window.on_loss(now);
             }
             self.late.insert(id, flight);
@@ -175,8 +177,8 @@ mod tests {
         let table = table_of(&nodes);
         let path = [nodes[0].id, nodes[1].id, nodes[2].id];
         let (mut flights, mut outcomes) = (Flights::new(), Outcomes::new());
-        let first = flights.depart(path, at(0));
-        let second = flights.depart(path, at(500));
+        let first = flights.depart(path, false, at(0));
+        let second = flights.depart(path, false, at(500));
         assert_eq!(flights.poll_timeout(), Some(at(1000)));
         assert_eq!(flights.overdue(&table, &mut outcomes, at(999)), []);
         assert_eq!(flights.overdue(&table, &mut outcomes, at(1000)), [first]);
@@ -194,9 +196,9 @@ mod tests {
         let table = table_of(&nodes);
         let path = [nodes[0].id, nodes[1].id, nodes[2].id];
         let (mut flights, mut outcomes) = (Flights::new(), Outcomes::new());
-        let held = flights.depart(path, at(0));
+        let held = flights.depart(path, false, at(0));
         flights.hold(held);
-        let other = flights.depart(path, at(100));
+        let other = flights.depart(path, false, at(100));
         assert_eq!(flights.overdue(&table, &mut outcomes, at(2000)), [other]);
         assert_eq!((flights.outstanding(), flights.poll_timeout()), (1, None));
         flights.release(held, at(2000));
@@ -207,7 +209,7 @@ mod tests {
         flights.hold(held);
         flights.release(held, at(2200));
         assert_eq!((flights.outstanding(), flights.poll_timeout()), (0, None));
-        let dropped = flights.depart(path, at(2200));
+        let dropped = flights.depart(path, false, at(2200));
         flights.hold(dropped);
         flights.forget(dropped);
         assert_eq!(flights.outstanding(), 0);
@@ -219,8 +221,8 @@ mod tests {
         let table = table_of(&nodes);
         let path = [nodes[0].id, nodes[1].id, nodes[2].id];
         let (mut flights, mut outcomes) = (Flights::new(), Outcomes::new());
-        let first = flights.depart(path, at(0));
-        (0..LATE_MAX).for_each(|_| _ = flights.depart(path, at(1)));
+        let first = flights.depart(path, false, at(0));
+        (0..LATE_MAX).for_each(|_| _ = flights.depart(path, false, at(1)));
         assert_eq!(flights.overdue(&table, &mut outcomes, at(2000)).len(), LATE_MAX + 1);
         assert!(!flights.awaits(first));
         assert_eq!(flights.late.len(), LATE_MAX);

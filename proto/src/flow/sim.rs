@@ -232,7 +232,9 @@ impl World {
                     let rules = PathRules { own: None, guard: self.guard, holder: node, used };
                     let path = choose_path(&mut self.rng, &self.table, &mut self.outcomes, &rules, self.now).unwrap();
                     used.push((path.middle, path.back));
-                    let id = self.flights.depart(path.nodes(node), self.now);
+                    let nodes = path.nodes(node);
+                    let hopeless = self.outcomes.is_hopeless(&self.table, &nodes, self.now);
+                    let id = self.flights.depart(nodes, hopeless, self.now);
                     self.requests += 1;
                     let mut wait = self.rtt.mul_f64(self.rng.random_range(0.8..1.2));
                     let reply = match self.manners[&node] {

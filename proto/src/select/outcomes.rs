@@ -56,13 +56,13 @@ const NOISE_GAIN: f64 = 0.03;
 /// Silence over nodes that answered before counts as loss on the way while each of them has at least this chance: a
 /// node that dies is told from congestion by its second or third silence.
 const INNOCENT_MIN: f64 = 0.6;
-/// So many requests in a row without an answer point to the guard: with half of the network dead and nobody proven, a
+/// So many requests in a row without an answer, each counted by its weight, point to the guard: with half of the network dead and nobody proven, a
 /// living guard has this happen once in seventy times.
 const GUARD_SILENCE: u32 = 32 * SILENCE;
-/// What a request counts for that stayed unanswered, and what if somebody on its way had been found dead before: the last shards of
-/// a stripe are sought with many of these, and their silence is no news. It counts a little, since where few nodes are left it is all there is.
+/// What a request counts for that stayed unanswered, and what if it was hopeless when it left: the last shards of a stripe are sought
+/// with many of these, and their silence is no news. It counts a little, since where few nodes are left it is all there is.
 const SILENCE: u32 = 4;
-const EXPECTED_SILENCE: u32 = 1;
+const HOPELESS_SILENCE: u32 = 1;
 /// For how long a node that said it is full is not asked to store.
 const FULL_FOR: Duration = Duration::from_secs(300);
 
@@ -199,10 +199,15 @@ impl Outcomes {
         }
     }
 
-    /// No answer came in time by the way of these nodes.
-    pub fn silence(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
-        let expected = nodes.iter().any(|node| self.chance(table, node, now) < FOUND_DEAD);
-        self.silent = self.silent.saturating_add(if expected { EXPECTED_SILENCE } else { SILENCE });
+    /// Whether somebody on the way of a request that leaves now was found dead.
+    pub fn is_hopeless(&self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> bool {
+        nodes.iter().any(|node| self.chance(table, node, now) < FOUND_DEAD)
+    }
+
+    /// No answer came in time by the way of these nodes; `hopeless` says whether it was when the request left
+    /// ([`Outcomes::is_hopeless`]): of many that left together the first ones make the others' nodes seem dead.
+    pub fn silence(&mut self, table: &NodeTable, hopeless: bool, nodes: &[NodeId], now: Moment) -> Blame {
+        self.silent = self.silent.saturating_add(if hopeless { HOPELESS_SILENCE } else { SILENCE });
         self.blame(table, nodes, now)
     }
 

@@ -242,7 +242,7 @@ mod tests {
         let ids: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
         outcomes.answer(&ids[10..20], Moment::default());
         for dead in &ids[20..] {
-            outcomes.silence(&table, &[*dead], Moment::default());
+            outcomes.silence(&table, false, &[*dead], Moment::default());
         }
         let paths = draw_many(&table, &mut outcomes, ids[0], ids[1], 1000);
         let proven = paths.iter().filter(|p| ids[10..20].contains(&p.middle) && ids[10..20].contains(&p.back)).count();
@@ -284,7 +284,7 @@ mod tests {
         let table = table_of(&nodes);
         let mut outcomes = Outcomes::new();
         for _ in 0..5 {
-            nodes.iter().for_each(|n| _ = outcomes.silence(&table, &[n.id], Moment::default()));
+            nodes.iter().for_each(|n| _ = outcomes.silence(&table, false, &[n.id], Moment::default()));
         }
         assert_eq!(draw_many(&table, &mut outcomes, nodes[0].id, nodes[1].id, 20).len(), 20);
     }

@@ -2,7 +2,7 @@
 //!
 //! Linux has one table of neighbours for all networks of a machine (`net.ipv4.neigh.default.gc_thresh3`, 1,024 entries unless
 //! changed), and n containers that all talk to each other need n² of them: from 33 on packets would be dropped, with "neighbour table
-//! overflow" in the kernel's log. Entries that are made by hand do not count, so each container is told of all others. That happens inside
+//! overflow" in the kernel's log. Entries that are made by hand do not count (since Linux 5.0), so each container is told of all others. That happens inside
 //! of the containers' own networks; the machine's is not changed.
 
 use std::fs;

@@ -273,7 +273,9 @@ impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
         let rules = PathRules { own: None, guard: *guard, holder, used };
         let path = choose_path(*dice, table, outcomes, &rules, *now).ok_or(SimError::TooSmall)?;
         used.push((path.middle, path.back));
-        let flight = flights.depart(path.nodes(holder), *now);
+        let nodes = path.nodes(holder);
+        let hopeless = outcomes.is_hopeless(table, &nodes, *now);
+        let flight = flights.depart(nodes, hopeless, *now);
         *asked += 1;
         let route = Route { guard: *guard, middle: path.middle, holder, back: path.back };
         if let Some((after, answer)) = wire.carry(dice, &route, ask) {

@@ -17,7 +17,7 @@ fn blame_goes_to_the_least_proven() {
     let mut outcomes = Outcomes::new();
     let now = moment(1000);
     outcomes.answer(&n[..2], now);
-    assert_eq!(outcomes.silence(&table, &n, now), Blame::Nodes);
+    assert_eq!(outcomes.silence(&table, false, &n, now), Blame::Nodes);
     assert!(outcomes.chance(&table, &n[2], now) < 0.6);
     assert!(outcomes.chance(&table, &n[0], now) > PROVEN_MIN);
     assert!(outcomes.is_proven(&table, &n[1], now) && !outcomes.is_proven(&table, &n[2], now));
@@ -28,7 +28,7 @@ fn a_late_answer_takes_the_blame_back() {
     let (table, n) = ids(3);
     let mut outcomes = Outcomes::new();
     let now = moment(1000);
-    (0..4).for_each(|_| _ = outcomes.silence(&table, &n, now));
+    (0..4).for_each(|_| _ = outcomes.silence(&table, false, &n, now));
     assert!(n.iter().all(|id| outcomes.chance(&table, id, now) < 0.5));
     outcomes.late(&n, now);
     assert!(n.iter().all(|id| outcomes.chance(&table, id, now) > 0.6 && !outcomes.is_proven(&table, id, now)), "slow");
@@ -45,7 +45,7 @@ fn silence_of_proven_nodes_is_congestion_and_soon_death() {
     let mut blames = Vec::new();
     // One node dies; each request takes it and two others.
     for pair in n[1..].chunks(2) {
-        blames.push(outcomes.silence(&table, &[n[0], pair[0], pair[1]], now));
+        blames.push(outcomes.silence(&table, false, &[n[0], pair[0], pair[1]], now));
     }
     assert_eq!(blames[0], Blame::Congestion);
     assert_eq!(*blames.last().unwrap(), Blame::Nodes);
@@ -58,7 +58,7 @@ fn estimates_fade() {
     let (table, n) = ids(2);
     let mut outcomes = Outcomes::new();
     outcomes.answer(&n[..1], moment(1000));
-    (0..5).for_each(|_| _ = outcomes.silence(&table, &n[1..], moment(1000)));
+    (0..5).for_each(|_| _ = outcomes.silence(&table, false, &n[1..], moment(1000)));
     assert!(outcomes.chance(&table, &n[1], moment(1000)) < 0.1);
     assert!(outcomes.chance(&table, &n[1], moment(1300)) > 0.5);
 }
@@ -101,9 +101,9 @@ fn a_dead_guard_is_seen_and_forgiven_to_the_others() {
     let (table, n) = ids(3);
     let mut outcomes = Outcomes::new();
     outcomes.answer(&n, moment(1));
-    (0..31).for_each(|_| _ = outcomes.silence(&table, &n, moment(2)));
+    (0..31).for_each(|_| _ = outcomes.silence(&table, false, &n, moment(2)));
     assert!(!outcomes.suspects_guard());
-    outcomes.silence(&table, &n, moment(2));
+    outcomes.silence(&table, false, &n, moment(2));
     assert_eq!((outcomes.suspects_guard(), outcomes.answered_at()), (true, Some(moment(1))));
     outcomes.forgive();
     assert!(!outcomes.suspects_guard());
@@ -115,14 +115,14 @@ fn who_was_found_dead_tells_nothing_new() {
     let (table, n) = ids(3);
     let mut outcomes = Outcomes::new();
     let now = moment(1000);
-    (0..3).for_each(|_| _ = outcomes.silence(&table, &n[2..], now));
+    (0..3).for_each(|_| _ = outcomes.silence(&table, false, &n[2..], now));
     outcomes.answer(&n[..2], now);
-    assert!(outcomes.chance(&table, &n[2], now) < FOUND_DEAD);
+    assert!(outcomes.is_hopeless(&table, &n, now) && !outcomes.is_hopeless(&table, &n[..2], now));
     let base = outcomes.base();
-    (0..100).for_each(|_| _ = outcomes.silence(&table, &n, now));
+    (0..100).for_each(|_| _ = outcomes.silence(&table, true, &n, now));
     assert!(outcomes.base() == base && !outcomes.suspects_guard());
     // If that is all that there is, the guard is suspected in the end.
-    (0..100).for_each(|_| _ = outcomes.silence(&table, &n, now));
+    (0..100).for_each(|_| _ = outcomes.silence(&table, true, &n, now));
     assert!(outcomes.base() == base && outcomes.suspects_guard());
 }
 
@@ -137,7 +137,7 @@ proptest! {
         for (a, b, c, answered, wait) in steps {
             now = now + Duration::from_secs(wait);
             let path = [n[a], n[b], n[c]];
-            if answered { outcomes.answer(&path, now) } else { outcomes.silence(&table, &path, now); }
+            if answered { outcomes.answer(&path, now) } else { outcomes.silence(&table, false, &path, now); }
             for id in &n {
                 prop_assert!((0.0..=1.0).contains(&outcomes.chance(&table, id, now)));
             }
