@@ -229,4 +229,20 @@ mod tests {
         flights.overdue(&table, &mut outcomes, at(60_000));
         assert_eq!(flights.late.len(), 0);
     }
+
+    #[test]
+    fn a_guard_is_suspected_sooner_by_what_left_with_hope() {
+        let nodes = network(3);
+        let table = table_of(&nodes);
+        let path = [nodes[0].id, nodes[1].id, nodes[2].id];
+        let is_suspected = |hopeless, requests| {
+            let (mut flights, mut outcomes) = (Flights::new(), Outcomes::new());
+            (0..requests).for_each(|_| _ = flights.depart(path, hopeless, at(0)));
+            assert_eq!(flights.overdue(&table, &mut outcomes, at(2000)).len(), requests);
+            outcomes.suspects_guard()
+        };
+        // All of them left together, so that it does not count that their nodes seem dead by the end.
+        assert!(!is_suspected(false, 31) && is_suspected(false, 32));
+        assert!(!is_suspected(true, 127) && is_suspected(true, 128));
+    }
 }
