@@ -116,6 +116,7 @@ impl Tools {
             self.begin_holding(holder, latency, pid).await?;
             rules += &delay::rules();
         }
+        // Without a rule there is none of before either, where the program is missing: many containers need `ip` only.
         if plan.links.are_plain() && beyond.is_empty() && tool("iptables-restore").is_none() {
             return Ok(());
         }
