@@ -20,7 +20,7 @@ use crate::policy::{GUARD_AS_HOLDER, UNSENT_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use bytes::Bytes;
-use palimpsest_proto::flow::{FlightId, Flights};
+use palimpsest_proto::flow::{FlightId, Flights, Scouting};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::message::{Answer, Ask, Refusal, Request};
 use palimpsest_proto::onion::{self, Arrived, Hop, Identifier, OnionPublic, Packet, Peeled, Ring, Size};
@@ -147,7 +147,9 @@ pub(crate) struct Session {
     unsent_left: AtomicU32,
     guards_found_out: AtomicU32,
     news: Mutex<News>,
-    scouting: Mutex<scouting::Scouting>,
+    scouting: Mutex<Scouting>,
+    /// Guards that were asked for a second opinion.
+    opinions: Mutex<Vec<NodeId>>,
     folder: PathBuf,
     bootstrap: Vec<String>,
 }

@@ -14,6 +14,8 @@
 //!            ├── Repair       when a stripe is sampled, surveyed, repaired
 //!            └── Budget       bytes that upkeep may use
 //! holder ◄────── Giver        who should have a shard in its place
+//! node   ◄────── GossipPace   when tables are exchanged
+//! client ◄────── Scouting     when scouts leave, to whom, by whom
 //! ```
 //!
 //! A request that is late is reported as timed out, so that another takes its place, yet its answer still counts when
@@ -23,11 +25,13 @@ mod budget;
 mod duty;
 mod flights;
 mod gather;
+mod gossip_pace;
 mod handover;
 mod hunt;
 mod pairs;
 mod repair;
 mod scatter;
+mod scouting;
 mod spread;
 mod window;
 
@@ -35,10 +39,12 @@ pub use budget::Budget;
 pub use duty::{Watch, wardens};
 pub use flights::{FlightId, Flights, Landed};
 pub use gather::{Ask, Gather, GatherOutcome, GatherVerdict};
+pub use gossip_pace::GossipPace;
 pub use handover::Giver;
 pub use hunt::{HuntAsk, HuntOutcome, HuntVerdict, RecordHunt};
 pub use repair::{Audited, Duty, Repair, RepairPolicy, RepairStep};
 pub use scatter::{Scatter, ScatterOutcome, ScatterVerdict, Send};
+pub use scouting::Scouting;
 pub use spread::{RecordSpread, SpreadOutcome, SpreadSend, root_shortfall};
 pub use window::Window;
 

@@ -48,6 +48,9 @@ define_id! {
     Position
 }
 
+/// A node's id shortened: enough to find it in a table that holds it.
+pub type NodePrefix = [u8; 8];
+
 /// The bytes in front of an Ed25519 key in a libp2p peer id: identity multihash of 36 bytes, protobuf key type 1, 32 bytes.
 const PEER_ID_PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 
@@ -58,6 +61,12 @@ impl NodeId {
     pub fn is_worked(&self) -> bool {
         let hash = blake3::derive_key(labels::NODE_PUZZLE, &self.0);
         u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]).leading_zeros() >= NODE_PUZZLE_BITS
+    }
+
+    /// The first bytes.
+    pub fn prefix(&self) -> NodePrefix {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [a, b, c, d, e, f, g, h]
     }
 
     /// Kademlia's place of the node: SHA-256 of its peer id, exactly as libp2p-kad has it.

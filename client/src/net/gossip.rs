@@ -3,17 +3,15 @@
 //! each node that was never met, since descriptors are cheap.
 //! Only servers gossip; a client asks for what it needs.
 
-mod pace;
-
-use super::directory::Heed;
 use super::endpoint::Command;
 use super::{NetError, Shared, clock, join, sync};
 use futures::channel::oneshot;
 use libp2p::Multiaddr;
-use pace::Pace;
+use palimpsest_proto::flow::GossipPace;
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::select::Heed;
 use rand::seq::SliceRandom;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, bootstrap: Vec<Multiaddr>) {
         }
         join_pause = (join_pause * 2).min(JOIN_PAUSE.end);
     }
-    let mut pace = Pace::new(clock::moment());
+    let mut pace = GossipPace::new(clock::moment());
     let mut next = Instant::now() + jitter(pace.pause());
     let mut next_walk = Instant::now() + seconds(FIRST_WALK_SECONDS);
     let mut next_expiry = Instant::now() + EXPIRE;
@@ -157,7 +155,7 @@ async fn exchange(shared: Arc<Shared>, partner: NodeId) {
 #[derive(Default)]
 struct Meetings {
     tasks: JoinSet<NodeId>,
-    with: HashSet<NodeId>,
+    with: BTreeSet<NodeId>,
 }
 
 impl Meetings {

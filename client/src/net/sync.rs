@@ -12,7 +12,6 @@
 
 mod wire;
 
-use super::directory::{Heed, LOST_MAX};
 use super::endpoint::Command;
 use super::streams::Protocol;
 use super::{NetError, Shared, Told};
@@ -20,7 +19,7 @@ use futures::channel::oneshot;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 use palimpsest_proto::ids::NodeId;
-use palimpsest_proto::select::BUCKETS;
+use palimpsest_proto::select::{BUCKETS, Heed, LOST_MAX};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -132,7 +131,7 @@ fn told(shared: &Shared, theirs: &[u64; BUCKETS]) -> Return {
         lost.truncate(LOST_MAX);
         return Return { descriptors, lost };
     }
-    Return { descriptors: shared.directory.differing(theirs, DESCRIPTORS_MAX), lost: shared.directory.lost(LOST_MAX) }
+    Return { descriptors: shared.directory.differing(theirs, DESCRIPTORS_MAX), lost: shared.directory.lost() }
 }
 
 async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lost], heed: Heed) -> SyncReport {

@@ -135,6 +135,7 @@ impl Session {
             guards_found_out: AtomicU32::new(0),
             news: Mutex::new(News { at: None, silences: 0 }),
             scouting: Mutex::default(),
+            opinions: Mutex::default(),
             net,
             table,
             experience: Mutex::new(Experience {

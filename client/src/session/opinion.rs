@@ -11,11 +11,11 @@
 //!                 └─ scouts ─► the sample's next ──┘
 //! ```
 
-use super::scouting::PROVEN_RELAYS_MIN;
 use super::{Session, lock};
 use crate::clock::moment;
 use crate::policy::GUARD_STAGGER;
 use futures::stream::StreamExt;
+use palimpsest_proto::flow::Scouting;
 use palimpsest_proto::ids::NodeId;
 use rand::seq::IteratorRandom;
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ impl Session {
         let sought = self.sought(&[doubted, other]);
         let (reached, reached_by_other) = tokio::join!(self.reaches(doubted, &sought), self.reaches(other, &sought));
         // Who breaks off before the end has asked nobody, and asks the same one again.
-        lock(&self.scouting).opinions.push(other);
+        lock(&self.opinions).push(other);
         if !is_better(&sought, &reached, &reached_by_other) {
             return false;
         }
@@ -99,7 +99,7 @@ impl Session {
 
     /// Whether so many seem dead that it may be the guard's doing, and no other one was asked yet.
     pub(crate) fn is_guard_doubtful(&self) -> bool {
-        if self.own.is_some() || !lock(&self.scouting).opinions.is_empty() {
+        if self.own.is_some() || !lock(&self.opinions).is_empty() {
             return false;
         }
         let table = self.table();
@@ -110,19 +110,19 @@ impl Session {
 
     /// Whether another guard may be asked. A node's session learns who lives by its connections.
     fn opinions_left(&self) -> bool {
-        self.own.is_none() && lock(&self.scouting).opinions.len() < OPINIONS_MAX
+        self.own.is_none() && lock(&self.opinions).len() < OPINIONS_MAX
     }
 
     /// The next guard of the sample that answers, and was not asked before.
     async fn second_guard(&self, doubted: NodeId) -> Option<NodeId> {
         while self.opinions_left() {
-            let asked: Vec<NodeId> = lock(&self.scouting).opinions.iter().copied().chain([doubted]).collect();
+            let asked: Vec<NodeId> = lock(&self.opinions).iter().copied().chain([doubted]).collect();
             let Some(next) = self.next_guard(&asked) else { break };
             if self.net.connect(Some(next), self.addresses_of(&next), GUARD_STAGGER * 2).await.is_ok() {
                 return Some(next);
             }
             lock(&self.guards).failed(&next, moment());
-            lock(&self.scouting).opinions.push(next);
+            lock(&self.opinions).push(next);
         }
         None
     }
@@ -136,13 +136,11 @@ impl Session {
 
     /// Which nodes answer by way of `guard`: of the `sought`, and of the relays on the way, which are any at first.
     async fn reaches(&self, guard: NodeId, sought: &[NodeId]) -> BTreeSet<NodeId> {
-        let any: Vec<NodeId> = self.table().relays().iter().filter(|id| **id != guard).copied().collect();
         let mut reached = BTreeSet::new();
         for _ in 0..PARTIES {
             let holders = sought.iter().filter(|id| !reached.contains(*id)).copied().collect();
-            let proven: Vec<NodeId> = reached.iter().copied().collect();
-            let relays = if proven.len() >= PROVEN_RELAYS_MIN { &proven } else { &any };
-            let mut flying = self.scouts(guard, holders, relays, WAIT_MIN);
+            let relays = Scouting::relays(&self.table(), reached.iter().copied().collect(), &guard);
+            let mut flying = self.scouts(guard, holders, &relays, WAIT_MIN);
             while let Some((nodes, came)) = flying.next().await {
                 if came {
                     reached.extend(nodes);

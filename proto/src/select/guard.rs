@@ -8,7 +8,7 @@
 //! that an attacker who knocks down guards moves the client only within the sample.
 
 use crate::ids::NodeId;
-use crate::select::NodeTable;
+use crate::select::{NodeTable, below};
 use crate::time::{Moment, Timestamp};
 use crate::wire::{Reader, WireError, Writer};
 use bytes::Bytes;
@@ -70,10 +70,10 @@ impl GuardList {
         let wanted = (relays.len() / SAMPLE_SHARE).clamp(SAMPLE_MIN, SAMPLE_MAX);
         for _ in 0..DRAWS_MAX {
             let usable = self.guards.iter().filter(|guard| is_relay(table, &guard.id)).count();
-            if usable >= wanted || relays.is_empty() {
+            if usable >= wanted {
                 break;
             }
-            let id = relays[((u128::from(rng.next_u64()) * relays.len() as u128) >> 64) as usize];
+            let Some(&id) = below(rng, relays.len()).and_then(|place| relays.get(place)) else { break };
             if Some(id) == own || self.guards.iter().any(|guard| guard.id == id) {
                 continue;
             }

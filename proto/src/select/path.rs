@@ -10,7 +10,7 @@
 //! gamble while proven ones are at hand. Drawing takes the same time whatever the table's size.
 
 use crate::ids::NodeId;
-use crate::select::{Network, NodeTable, Outcomes};
+use crate::select::{Network, NodeTable, Outcomes, below};
 use crate::time::Moment;
 use rand_core::CryptoRng;
 
@@ -168,9 +168,8 @@ impl<R: CryptoRng> Draw<'_, R> {
         networks.iter().enumerate().all(|(i, n)| n.is_some() && !networks[..i].contains(n))
     }
 
-    /// A number below `count`; none below zero. (The bias, at most count / 2⁶⁴, is far below what anyone could see.)
     fn below(&mut self, count: usize) -> Option<usize> {
-        (count > 0).then(|| ((u128::from(self.rng.next_u64()) * count as u128) >> 64) as usize)
+        below(self.rng, count)
     }
 
     /// From 0 to below 1.

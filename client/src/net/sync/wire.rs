@@ -1,16 +1,16 @@
 //! The three messages of an exchange, each in front of it its length (four bytes).
 
-use super::{DESCRIPTORS_MAX, LOST_MAX};
-use crate::net::directory::Prefix;
+use super::DESCRIPTORS_MAX;
 use bytes::Bytes;
+use palimpsest_proto::ids::NodePrefix;
 use palimpsest_proto::params::NODE_DESCRIPTOR_BYTES_MAX;
-use palimpsest_proto::select::BUCKETS;
+use palimpsest_proto::select::{BUCKETS, LOST_MAX};
 use palimpsest_proto::wire::{Reader, WireError, Writer};
 use std::time::Duration;
 
 /// A node believed lost, and for how long: in whole seconds on the wire, rounded up, so that hearsay never seems fresher
 /// than what was seen.
-pub(super) type Lost = (Prefix, Duration);
+pub(super) type Lost = (NodePrefix, Duration);
 
 const DIGESTS_BYTES: usize = BUCKETS * 8;
 const DESCRIPTORS_BYTES_MAX: usize = 4 + DESCRIPTORS_MAX * (4 + NODE_DESCRIPTOR_BYTES_MAX);

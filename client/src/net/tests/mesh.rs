@@ -158,11 +158,11 @@ async fn a_suspicion_is_not_passed_on_before_it_is_verified() {
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert!(directory.suspect(&id));
     assert!(a.believes_lost(&id));
-    assert_eq!(directory.lost(10), []);
+    assert_eq!(directory.lost(), []);
     assert!(directory.mark_lost(&id));
-    assert_eq!(directory.lost(10).len(), 1);
+    assert_eq!(directory.lost().len(), 1);
     directory.mark_seen(&id);
-    assert_eq!(directory.lost(10), []);
+    assert_eq!(directory.lost(), []);
     assert!(!a.believes_lost(&id));
 }
 

@@ -31,7 +31,7 @@ fn knows(node: &Node, seed: u8) -> bool {
 
 fn names_lost(node: &Node, seed: u8) -> bool {
     let prefix = descriptor(seed, &[]).id.0[..8].to_vec();
-    node.net.0.shared.directory.lost(100).iter().any(|(named, _)| named[..] == prefix)
+    node.net.0.shared.directory.lost().iter().any(|(named, _)| named[..] == prefix)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,11 @@
 //! Who was not found where descriptors say. A descriptor proves that somebody has a key, not that there is a node: a key costs
-//! [its work](palimpsest_proto::ids::NodeId::is_worked) once, and no machine. So servers dial whom they have never met, and what
+//! [its work](crate::ids::NodeId::is_worked) once, and no machine. So servers dial whom they have never met, and what
 //! comes of it is remembered here: a node that never answered is not taken back before a pause is over, and one that was lost is
 //! not believed to be back before a dial has shown it, however often it signs anew.
 
-use palimpsest_proto::ids::NodeId;
-use palimpsest_proto::time::Moment;
-use std::collections::HashMap;
+use crate::ids::NodeId;
+use crate::time::Moment;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Nodes remembered at most (1 MB). When there are more, those are forgotten whose pause is over, and then any.
@@ -15,7 +15,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(10);
 /// The longest pause: who comes back, or was behind a cut, is found after it at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Failure {
     pause: Duration,
     at: Moment,
@@ -28,8 +28,8 @@ impl Failure {
 }
 
 /// See the module.
-#[derive(Default)]
-pub(super) struct NotFound(HashMap<NodeId, Failure>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct NotFound(BTreeMap<NodeId, Failure>);
 
 impl NotFound {
     /// A dial of the node failed; says whether it is the first one since it was found. While its pause lasts, further failures do

@@ -1,7 +1,7 @@
 //! How often to gossip: half a second after news, then ever more rarely. Quick rounds are a budget, so that a large
 //! network, in which there is always some news, stays cheap.
 
-use palimpsest_proto::time::Moment;
+use crate::time::Moment;
 use std::time::Duration;
 
 /// The pause after news.
@@ -14,26 +14,28 @@ const QUICKENED_MAX: u32 = 32;
 const GRANTED_EVERY: Duration = Duration::from_secs(10);
 
 /// See the module.
-pub(super) struct Pace {
+#[derive(Clone, Debug)]
+pub struct GossipPace {
     next: Duration,
     budget: u32,
     granted: Moment,
 }
 
-impl Pace {
-    pub(super) fn new(now: Moment) -> Pace {
-        Pace { next: QUICK, budget: QUICKENED_MAX, granted: now }
+impl GossipPace {
+    /// Quick at first.
+    pub fn new(now: Moment) -> GossipPace {
+        GossipPace { next: QUICK, budget: QUICKENED_MAX, granted: now }
     }
 
     /// The pause before the next exchange; the one after it is twice as long.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(SLOW);
         pause
     }
 
     /// There is news. Returns the pause before the next exchange, if the budget allows one that is shorter.
-    pub(super) fn quicken(&mut self, now: Moment) -> Option<Duration> {
+    pub fn quicken(&mut self, now: Moment) -> Option<Duration> {
         let grants = now.since(self.granted).as_secs() / GRANTED_EVERY.as_secs();
         if grants > 0 {
             self.granted = now;
@@ -56,14 +58,14 @@ mod tests {
 
     #[test]
     fn it_slows_down_to_its_slowest() {
-        let mut pace = Pace::new(Moment::default());
+        let mut pace = GossipPace::new(Moment::default());
         let pauses: Vec<u64> = (0..9).map(|_| pace.pause().as_millis() as u64).collect();
         assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
     }
 
     #[test]
     fn news_quickens_it_as_long_as_the_budget_lasts() {
-        let mut pace = Pace::new(Moment::default());
+        let mut pace = GossipPace::new(Moment::default());
         let mut quickened = 0;
         loop {
             // Quiet in between.
