@@ -15,6 +15,7 @@ use palimpsest_proto::params::NODE_VALID_SECONDS_MAX;
 use palimpsest_proto::record::{NodeDescriptor, RecordError, Roles};
 use palimpsest_proto::secret::Secret;
 use palimpsest_proto::select::NodeTable;
+use palimpsest_proto::time::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,8 +23,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// What the liars agree on.
 pub struct Plot {
     made_up: Vec<(NodeKey, Multiaddr)>,
-    /// Descriptors of ids that cost no work.
-    unworked: Vec<Bytes>,
+    /// Those whose ids cost no work.
+    unworked: Vec<NodeKey>,
     known: Mutex<Known>,
     _silence: Option<DropGuard>,
 }
@@ -42,11 +43,11 @@ impl Plot {
     /// dropped.
     ///
     /// # Errors
-    /// An address cannot be listened on, or a descriptor is not valid: our own mistakes.
-    pub fn new(made_up: usize, unworked: usize, seed: u64) -> Result<Arc<Plot>, PlotError> {
+    /// An address cannot be listened on: our own mistake.
+    pub fn new(made_up: usize, unworked: usize, seed: u64) -> Result<Arc<Plot>, NetError> {
         let mut rng = StdRng::seed_from_u64(seed);
         let addresses: Vec<_> = (0..made_up).map(|_| Multiaddr::from(Protocol::Memory(rng.random()))).collect();
-        let mut plot = Plot::between([], addresses, unworked, seed)?;
+        let mut plot = Plot::between([], addresses, unworked, seed);
         let silent: Vec<Multiaddr> =
             plot.made_up.iter().map(|(_, address)| address.clone()).skip(1).step_by(2).collect();
         let stop = CancellationToken::new();
@@ -57,30 +58,26 @@ impl Plot {
 
     /// What these liars agree on wherever they are: a made up node for each address, the same ones for the same number. Who is
     /// at the addresses is not decided here.
-    ///
-    /// # Errors
-    /// A descriptor is not valid: our own mistake.
     pub fn between(
         liars: impl IntoIterator<Item = NodeId>,
         addresses: Vec<Multiaddr>,
         unworked: usize,
         seed: u64,
-    ) -> Result<Plot, PlotError> {
+    ) -> Plot {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = addresses.into_iter().map(|address| (NodeKey::search(&mut rng).1, address)).collect();
         let unworked = std::iter::repeat_with(|| NodeKey::from_seed(&Secret::random(&mut rng)))
             .filter(|key| !key.id().is_worked())
             .take(unworked)
-            .map(|key| describe(&key, &Protocol::Memory(1).into()));
-        let unworked = unworked.collect::<Result<_, _>>()?;
+            .collect();
         let known = Mutex::new(Known { liars: liars.into_iter().collect(), first: BTreeMap::new() });
-        Ok(Plot { made_up: nodes, unworked, known, _silence: None })
+        Plot { made_up: nodes, unworked, known, _silence: None }
     }
 
     /// One of the liars.
     pub fn liar(self: &Arc<Plot>) -> TableLiar {
         let plot = self.clone();
-        TableLiar(Arc::new(move |own, table: &NodeTable| plot.tell(own, table)))
+        TableLiar(Arc::new(move |own, table: &NodeTable| plot.tell(own, table, Wall::default().unix_ms())))
     }
 
     /// Those who exist in tables only.
@@ -88,9 +85,9 @@ impl Plot {
         self.made_up.iter().map(|(key, _)| key.id())
     }
 
-    /// What one of them tells. The made up sign anew each time, as a node does that came back: who was found dead is
+    /// What one of them tells, at that time (ms since 1970). The made up sign anew each time, as a node does that came back: who was found dead is
     /// believed to live again.
-    fn tell(&self, own: NodeId, table: &NodeTable) -> Told {
+    pub(crate) fn tell(&self, own: NodeId, table: &NodeTable, unix_ms: u64) -> Told {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.liars.insert(own);
         let mut told = Told::default();
@@ -104,32 +101,22 @@ impl Plot {
                 told.lost.extend(id.0.first_chunk().map(|prefix| (*prefix, Duration::ZERO)));
             }
         }
-        told.descriptors.extend(self.made_up.iter().filter_map(|(key, address)| describe(key, address).ok()));
-        told.descriptors.extend(self.unworked.iter().cloned());
+        let somewhere = Multiaddr::from(Protocol::Memory(1));
+        let unworked = self.unworked.iter().map(|key| (key, &somewhere));
+        let made_up = self.made_up.iter().map(|(key, address)| (key, address)).chain(unworked);
+        told.descriptors.extend(made_up.filter_map(|(key, address)| describe(key, address, unix_ms).ok()));
         told
     }
 }
 
-/// Why there is no plot.
-#[derive(Debug, thiserror::Error)]
-pub enum PlotError {
-    /// An address of somebody who says nothing.
-    #[error("{0}")]
-    Address(#[from] NetError),
-    /// A descriptor of a node that was made up.
-    #[error("a made up node cannot be described: {0}")]
-    Descriptor(#[from] RecordError),
-}
-
-/// A node's descriptor, signed now.
-fn describe(key: &NodeKey, address: &Multiaddr) -> Result<Bytes, RecordError> {
-    let wall = Wall::default();
+/// A node's descriptor, signed at that time (ms since 1970).
+fn describe(key: &NodeKey, address: &Multiaddr, unix_ms: u64) -> Result<Bytes, RecordError> {
     let descriptor = NodeDescriptor {
         id: key.id(),
-        seq: wall.unix_ms(),
+        seq: unix_ms,
         onion: key.id().0,
         addresses: vec![address.to_vec().into()],
-        valid_until: wall.now().plus(NODE_VALID_SECONDS_MAX),
+        valid_until: Timestamp(unix_ms / 1_000).plus(NODE_VALID_SECONDS_MAX),
         roles: Roles::ALL,
         fill: 0,
     };
@@ -144,12 +131,12 @@ mod tests {
     use palimpsest_proto::record::{RecordError, SignedNodeDescriptor};
     use palimpsest_proto::select::NodeTable;
 
-    use super::{NodeKey, Plot, SeedableRng, StdRng, describe};
+    use super::{NodeKey, Plot, SeedableRng, StdRng, Wall, describe};
 
     #[test]
     fn liars_that_are_told_the_same_make_up_the_same() {
         let addresses = vec!["/ip4/127.0.0.1/tcp/9".parse().unwrap(); 3];
-        let plots = [1, 1, 2].map(|seed| Plot::between([], addresses.clone(), 2, seed).unwrap());
+        let plots = [1, 1, 2].map(|seed| Plot::between([], addresses.clone(), 2, seed));
         let [one, same, other] = plots.map(|plot| plot.made_up().collect::<Vec<_>>());
         assert_eq!(one, same);
         assert!(one.len() == 3 && one.iter().all(|id| id.is_worked() && !other.contains(id)));
@@ -163,12 +150,12 @@ mod tests {
         let [liar, friend, honest] = &keys;
         let mut table = NodeTable::new();
         let learn = |table: &mut NodeTable, key: &NodeKey| {
-            let bytes = describe(key, &"/memory/9".parse().unwrap()).unwrap();
+            let bytes = describe(key, &"/memory/9".parse().unwrap(), Wall::default().unix_ms()).unwrap();
             table.insert(SignedNodeDescriptor::decode(bytes).unwrap().verify(timestamp()).unwrap(), moment());
         };
         keys.iter().for_each(|key| learn(&mut table, key));
-        plot.tell(friend.id(), &table);
-        let told = plot.tell(liar.id(), &table);
+        plot.tell(friend.id(), &table, Wall::default().unix_ms());
+        let told = plot.tell(liar.id(), &table, Wall::default().unix_ms());
         let open = |bytes: &bytes::Bytes| SignedNodeDescriptor::decode(bytes.clone()).unwrap().verify(timestamp());
         let (good, refused): (Vec<_>, Vec<_>) = told.descriptors.iter().map(open).partition(Result::is_ok);
         let named: Vec<_> = good.into_iter().map(|one| one.unwrap().id).collect();
@@ -184,6 +171,6 @@ mod tests {
             assert!(tokio::time::Instant::now() < until, "the clock stands still");
             learn(&mut table, honest);
         }
-        assert!(plot.tell(liar.id(), &table).descriptors.contains(&first));
+        assert!(plot.tell(liar.id(), &table, Wall::default().unix_ms()).descriptors.contains(&first));
     }
 }

@@ -61,14 +61,7 @@ impl From<Sight> for What {
     fn from(sight: Sight) -> What {
         match sight {
             Sight::Passed { way, came, left, .. } => What::Passed { from: way.from, next: way.next, came, left },
-            Sight::Asked { from, came, ask } => {
-                let wanted = match ask {
-                    Ask::Store { lease_until, shard, .. } => Wanted::Store(shard.locator(), lease_until),
-                    Ask::Fetch { locator } => Wanted::Fetch(locator),
-                    _ => Wanted::Other,
-                };
-                What::Asked { from, came, wanted }
-            }
+            Sight::Asked { from, came, ask } => What::Asked { from, came, wanted: Wanted::from(&ask) },
             Sight::Answered { came, to, left, .. } => What::Answered { to, came, left },
         }
     }
@@ -83,6 +76,16 @@ pub enum Wanted {
     Fetch(Locator),
     /// Something else.
     Other,
+}
+
+impl From<&Ask> for Wanted {
+    fn from(ask: &Ask) -> Wanted {
+        match ask {
+            Ask::Store { lease_until, shard, .. } => Wanted::Store(shard.locator(), *lease_until),
+            Ask::Fetch { locator } => Wanted::Fetch(*locator),
+            _ => Wanted::Other,
+        }
+    }
 }
 
 /// Writes down what nodes see. Clones write into the same.

@@ -17,7 +17,7 @@ use super::diary::Diary;
 use super::hex::Hex;
 use super::silence::Silence;
 use super::{Lie, Meddle};
-use crate::liars::{Plot, PlotError};
+use crate::liars::Plot;
 
 /// What a node does that an honest one does not; nothing at all is a part too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +63,6 @@ pub enum PartError {
     /// A file of its own.
     #[error("the node's folder: {0}")]
     File(#[from] io::Error),
-    /// What it made up.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
 }
 
 /// What a part needs while it is played; to be dropped at its end.
@@ -84,7 +81,7 @@ impl Part {
     /// Makes a node's configuration that of one that plays this part. To be called where tasks can be begun.
     ///
     /// # Errors
-    /// Its folder is not writable, an address is taken, or what is made up is not valid.
+    /// Its folder is not writable, or an address is taken.
     pub fn play(&self, config: &mut NodeConfig) -> Result<Playing, PartError> {
         keyring::private_folder(&config.data_dir)?;
         if let Some(Hex(seed)) = self.identity {
@@ -101,7 +98,7 @@ impl Part {
             table.made_up.clone(),
             table.unworked as usize,
             table.seed,
-        )?);
+        ));
         config.table_liar = Some(plot.liar());
         Ok(Playing { _silence: Some(Silence::keep(&table.silent)?) })
     }

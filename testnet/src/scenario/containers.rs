@@ -57,7 +57,7 @@ impl Stage {
         let mut cast = cast(scenario);
         let lies = match &scenario.table_liars {
             None => None,
-            Some(liars) => Some((conspire(&mut cast, liars, decoys(liars, subnet))?, liars.nodes.clone())),
+            Some(liars) => Some((conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone())),
         };
         let options = UpOptions {
             dir: theatre.dir.join("net"),

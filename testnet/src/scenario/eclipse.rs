@@ -13,8 +13,8 @@ use super::{Eclipsed, Lie, NODES};
 use crate::hostile::{Hex, Part};
 use crate::sybils;
 
-/// How long somebody with a client in this process takes to enter, at most.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+/// How long somebody takes to enter who looks for the places, at most.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is eclipsed, and by how many.
 #[derive(Clone, Copy)]

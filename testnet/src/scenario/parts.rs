@@ -10,7 +10,6 @@ use palimpsest_proto::secret::Secret;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::stage::{StageError, broken};
 use super::{Scenario, Step, TableLiars};
 use crate::hostile::{Cast, Conspiracy, Hex};
 use crate::liars::Plot;
@@ -41,10 +40,7 @@ pub(super) fn cast(scenario: &Scenario) -> Cast {
 }
 
 /// Gives those their part who lie about the table.
-///
-/// # Errors
-/// What they made up is not valid: our own mistake.
-pub(super) fn conspire(cast: &mut Cast, liars: &TableLiars, decoys: Vec<Decoy>) -> Result<Arc<Plot>, StageError> {
+pub(super) fn conspire(cast: &mut Cast, liars: &TableLiars, decoys: Vec<Decoy>) -> Arc<Plot> {
     let mut rng = StdRng::seed_from_u64(liars.seed ^ u64::MAX);
     let keys: Vec<(u32, Secret, NodeId)> = liars
         .nodes
@@ -68,5 +64,5 @@ pub(super) fn conspire(cast: &mut Cast, liars: &TableLiars, decoys: Vec<Decoy>) 
             silent: decoys.iter().filter_map(own).collect(),
         });
     }
-    Ok(Arc::new(Plot::between(ids, addresses, 0, liars.seed).map_err(broken)?))
+    Arc::new(Plot::between(ids, addresses, 0, liars.seed))
 }

@@ -54,7 +54,7 @@ impl Stage {
             None => None,
             Some(liars) => {
                 let (decoys, _silence, _voids) = decoys(liars)?;
-                let plot = conspire(&mut cast, liars, decoys)?;
+                let plot = conspire(&mut cast, liars, decoys);
                 Some(Lies { plot, liars: liars.nodes.clone(), _silence, _voids })
             }
         };

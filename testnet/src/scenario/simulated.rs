@@ -4,9 +4,11 @@
 
 mod failure;
 mod fetch;
+mod gossip;
 mod nodes;
 mod publish;
 mod records;
+mod sights;
 mod wire;
 
 use std::path::Path;
@@ -14,8 +16,9 @@ use std::time::Duration;
 
 use palimpsest_client::policy::CROSS_CHECK;
 use palimpsest_proto::content::{Capability, ConvergenceSecret};
-use palimpsest_proto::crypto;
-use palimpsest_proto::ids::{NodeId, Position, RecordAddress};
+use palimpsest_proto::crypto::{self, NodeKey};
+use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
+use palimpsest_proto::record::SignedNodeDescriptor;
 use palimpsest_proto::secret::Secret;
 use palimpsest_proto::select::{GuardList, NodeTable};
 use palimpsest_proto::time::Moment;
@@ -23,11 +26,14 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use self::failure::Failure;
+use self::gossip::Gossip;
 use self::nodes::{Node, Nodes};
+use self::sights::Sights;
 use self::wire::{Delay, Line};
-use super::eclipse::Eclipse;
+use super::eclipse::{CONNECT_DEADLINE, Eclipse};
 use super::stage::{StageError, Theatre, broken, chosen};
-use super::{Account, Disk, End, Lie, Place, Scenario, Step, Who};
+use super::watched::watched;
+use super::{Account, Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
 use crate::sample::SplitMix64;
 use crate::search::Canary;
 use crate::sim::client::{BEGIN, Session, Wire};
@@ -55,7 +61,7 @@ pub(super) fn is_too_much(scenario: &Scenario) -> bool {
 pub(super) struct Stage {
     seed: u64,
     now: Moment,
-    table: NodeTable,
+    known: Known,
     nodes: Nodes,
     /// Nodes that the scenario knows by their numbers.
     honest: u32,
@@ -65,6 +71,16 @@ pub(super) struct Stage {
     guards: GuardList,
     /// Publishes and fetches so far: each has chances of its own.
     deeds: u64,
+    coalition: Option<Coalition>,
+    sights: Sights,
+}
+
+/// What nodes and users know of each other.
+enum Known {
+    /// All the same, and at once.
+    Alike(NodeTable),
+    /// What each is told.
+    Told(Box<Gossip>),
 }
 
 /// Who does something, where, and until when.
@@ -81,30 +97,46 @@ impl Stage {
         let mut stage = Self {
             seed,
             now: BEGIN,
-            table: NodeTable::new(),
+            known: Known::Alike(NodeTable::new()),
             nodes: Nodes::default(),
             honest: scenario.nodes,
             delay: Delay::new(scenario.links.latency),
             secret: ConvergenceSecret::new(Secret::new(crypto::hash(&secret))),
             guards: GuardList::new(),
             deeds: 0,
+            coalition: scenario.coalition,
+            sights: Sights::new(scenario.coalition.is_some()),
         };
         let quota = scenario.quota_mib.or(scenario.disk_mib).map_or(QUOTA_BYTES, |mib| mib << 20);
         for number in 0..scenario.nodes {
-            let mut node = Node::new(key(seed, number.into()), network_of(number.into()), quota);
+            let key = match scenario.table_liars {
+                // Its id is verified.
+                Some(_) => NodeKey::search(&mut dice(seed, "worked key", number.into())).1,
+                None => key(seed, number.into()),
+            };
+            let mut node = Node::new(key, network_of(number.into()), quota);
             let lies = scenario.adversary.iter().find(|one| one.nodes.contains(&number));
             node.lie = lies.map(|one| one.lie);
             let meddles = scenario.meddling.iter().find(|one| one.nodes.contains(&number));
             node.meddle = meddles.map(|one| one.how);
             stage.add(node)?;
         }
+        if let Some(liars) = &scenario.table_liars {
+            let mut gossip = Gossip::new(liars, &stage.nodes, dice(seed, "gossip", 0), stage.now)?;
+            stage.nodes.iter().try_for_each(|node| says(node, 0, stage.now).map(|says| gossip.add(says)))?;
+            stage.now = gossip.settle()?;
+            stage.known = Known::Told(Box::new(gossip));
+        }
         Ok(stage)
     }
 
-    /// A node joins, and everybody knows at once.
+    /// A node joins; where all know alike, they know it at once.
     fn add(&mut self, node: Node) -> Result<(), StageError> {
-        let said = announce(&node.key, node.network, 0, 0).map_err(broken)?;
-        self.table.insert(said, self.now);
+        let says = says(&node, 0, self.now)?;
+        match &mut self.known {
+            Known::Alike(table) => _ = table.insert(says, self.now),
+            Known::Told(gossip) => gossip.add(says),
+        }
         self.nodes.add(node);
         Ok(())
     }
@@ -117,6 +149,14 @@ impl Stage {
     /// Time passes, and nothing happens.
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
+        self.catch_up();
+    }
+
+    /// What nodes tell each other goes on while users are busy.
+    fn catch_up(&mut self) {
+        if let Known::Told(gossip) = &mut self.known {
+            gossip.advance(self.now);
+        }
     }
 
     pub(super) fn publish(
@@ -165,40 +205,69 @@ impl Stage {
         // Whoever is somewhere is apart from others only as long as there is a cut.
         let is_cut = self.nodes.iter().any(|node| node.cut_off);
         let place = if is_cut { place } else { Place::Outside };
-        let mut line = Line { nodes: &mut self.nodes, delay: self.delay, user, place };
+        let mut line = Line { nodes: &mut self.nodes, sights: &mut self.sights, delay: self.delay, user, place };
         let mut fresh = GuardList::new();
         let guards = if who == Who::Publisher { &mut self.guards } else { &mut fresh };
         let mut from = self.now;
-        if guards.is_empty() {
-            if !line.nodes.iter().take(BOOTSTRAP_NODES).any(|node| line.admits(&node.key.id())) {
-                return Err(Failure::NobodyKnown);
+        let mut told = None;
+        let table = match &mut self.known {
+            Known::Alike(table) => {
+                if guards.is_empty() {
+                    let told_of: Vec<NodeId> =
+                        line.nodes.iter().take(BOOTSTRAP_NODES).map(|node| node.key.id()).collect();
+                    if !told_of.iter().any(|id| line.admits(id)) {
+                        return Err(Failure::NobodyKnown);
+                    }
+                    from = from + CROSS_CHECK;
+                }
+                &*table
             }
-            from = from + CROSS_CHECK;
+            Known::Told(gossip) => {
+                &*told.insert(gossip.tell(who == Who::Publisher, &mut dice, guards, &mut line, &mut from)?)
+            }
+        };
+        let opened = Session::open(table, &mut dice, guards, &mut line, (from, deadline));
+        let (done, now) = match opened {
+            Ok(session) => {
+                let mut session = session.with_scouts();
+                (does(&mut session), session.now())
+            }
+            Err(error) => (Err(Failure::Sim(error)), from),
+        };
+        if let (Known::Told(gossip), Some(table)) = (&mut self.known, told) {
+            gossip.leave(table, who == Who::Publisher);
         }
-        let mut session =
-            Session::open(&self.table, &mut dice, guards, &mut line, (from, deadline)).map_err(Failure::Sim)?;
-        let done = does(&mut session);
-        self.now = session.now();
+        self.now = now;
+        self.catch_up();
         done
     }
 
     /// Nodes whose fill has changed announce it.
     fn tell_fill(&mut self) -> Result<(), StageError> {
         for node in self.nodes.iter_mut() {
-            if let Some((fill, news)) = node.news() {
-                self.table.insert(announce(&node.key, node.network, fill, news).map_err(broken)?, self.now);
+            if let Some(fill) = node.news() {
+                let says = says(node, fill, self.now)?;
+                match &mut self.known {
+                    Known::Alike(table) => _ = table.insert(says, self.now),
+                    Known::Told(gossip) => gossip.announce(&node.key.id(), says),
+                }
             }
         }
         Ok(())
     }
 
-    /// Nodes whose ids lie next to the addresses of the root's record; here they have cost no work.
+    /// Nodes whose ids lie next to places of the root; here they have cost no work.
     pub(super) fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
-        let Eclipse { link, of: _, nodes: each, drawn, seed } = eclipse;
+        let Eclipse { link, of, nodes: each, drawn, seed } = eclipse;
         let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
-        let places: Vec<Position> = match link {
-            Capability::Read { root, .. } => root.record_addresses().iter().map(RecordAddress::position).collect(),
-            _ => return Err(broken("the first file has no record")),
+        let Capability::Read { root, .. } = link else { return Err(broken("the first file has no record")) };
+        let places: Vec<Position> = match of {
+            Eclipsed::Record => root.record_addresses().iter().map(RecordAddress::position).collect(),
+            Eclipsed::Stripe => {
+                let censor = User { who: Who::Stranger, place: Place::Outside, deadline: CONNECT_DEADLINE };
+                let found = self.act(censor, |session| records::find_root(session, root));
+                found.map_err(broken)?.locators().iter().map(Locator::position).collect()
+            }
         };
         let draw = |number| (number, key(self.seed ^ seed, number).id().position());
         let pool = (SYBILS_FROM..).take(drawn).map(draw).collect();
@@ -210,7 +279,7 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn befall(&mut self, step: &Step) {
+    pub(super) fn befall(&mut self, step: &Step) -> Result<(), StageError> {
         match *step {
             Step::Kill { fraction, seed } => {
                 self.nodes.each(&chosen(self.honest, fraction, seed), |node| node.runs = false);
@@ -235,7 +304,27 @@ impl Stage {
             | Step::Fetch { .. }
             | Step::Upgrade { .. }
             | Step::Wait { .. }
-            | Step::Eclipse { .. } => {}
+            | Step::Eclipse { .. } => return Ok(()),
+        }
+        if let Known::Told(gossip) = &mut self.known {
+            gossip.befell(&self.nodes, |node| says(node, 0, self.now))?;
+        }
+        Ok(())
+    }
+
+    /// What the nodes saw of the clients, where they pool what they see.
+    pub(super) fn watched(&self) -> Option<Watched> {
+        let coalition = self.coalition?;
+        let members: Vec<NodeId> = self.nodes.iter().map(|node| node.key.id()).collect();
+        let (seen, guards) = (self.sights.in_order(), &self.sights.guards);
+        Some(watched(&seen, (&members, self.honest), std::iter::empty(), guards, Some(coalition)))
+    }
+
+    /// What is in node tables, where some lie about them.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        match &self.known {
+            Known::Told(gossip) => Some(gossip.tables()),
+            Known::Alike(_) => None,
         }
     }
 
@@ -246,6 +335,12 @@ impl Stage {
     pub(super) fn disks(&self, canaries: &[Canary]) -> Vec<Disk> {
         (0..).zip(self.nodes.iter()).map(|(number, node)| node.searched(number, canaries)).collect()
     }
+}
+
+/// What a node says of itself that is full to so many per cent.
+fn says(node: &Node, fill: u8, now: Moment) -> Result<SignedNodeDescriptor, StageError> {
+    let news = now.since(BEGIN).as_millis() as u64;
+    announce(&node.key, node.network, fill, news).map_err(broken)
 }
 
 /// A fresh name, as each run of a client has one.

@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::eclipse::Eclipse;
 use super::{
-    Account, Disk, Eclipsed, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
-    simulated,
+    Account, Disk, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes, simulated,
 };
 use crate::docker::Links;
 use crate::process::{Fraction, Way};
@@ -150,10 +149,7 @@ impl Stage {
             Self::Memory(stage) => stage.befall(step).await,
             Self::Processes(stage) => stage.befall(step).await,
             Self::Docker(stage) => stage.befall(step).await,
-            Self::Sim(stage) => {
-                stage.befall(step);
-                Ok(())
-            }
+            Self::Sim(stage) => stage.befall(step),
         }
     }
 
@@ -191,7 +187,7 @@ impl Stage {
             Self::Memory(stage) => Ok(Some(stage.watched())),
             Self::Processes(stage) => stage.watched(),
             Self::Docker(stage) => stage.watched().await,
-            Self::Sim(_) => Ok(None),
+            Self::Sim(stage) => Ok(stage.watched()),
         }
     }
 
@@ -201,7 +197,7 @@ impl Stage {
             Self::Memory(stage) => Ok(stage.tables()),
             Self::Processes(stage) => stage.tables().await,
             Self::Docker(stage) => stage.tables().await,
-            Self::Sim(_) => Ok(None),
+            Self::Sim(stage) => Ok(stage.tables()),
         }
     }
 
@@ -245,9 +241,6 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             if any(|step| matches!(step, Step::Upgrade { .. })) {
                 return Some("simulated nodes speak no protocol of which there could be a next version");
             }
-            if scenario.coalition.is_some() {
-                return Some("nobody looks over simulated nodes' shoulders");
-            }
             if simulated::is_too_much(scenario) {
                 return Some("simulated nodes keep everything in memory, and this is more than they may");
             }
@@ -272,14 +265,11 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             }
         }
     }
-    if kind == StageKind::Sim && scenario.table_liars.is_some() {
-        return Some("simulated nodes do not lie about the table");
+    if kind == StageKind::Sim && scenario.table_liars.is_some() && any(|step| matches!(step, Step::Eclipse { .. })) {
+        return Some("simulated ids are ground without the work that nodes ask for which exchange tables");
     }
     if kind == StageKind::Sim && scenario.slow_peers > 0 {
         return Some("slow peers are not simulated");
-    }
-    if kind == StageKind::Sim && any(|step| matches!(step, Step::Eclipse { of: Eclipsed::Stripe, .. })) {
-        return Some("of simulated nodes only records are eclipsed");
     }
     None
 }
@@ -337,9 +327,10 @@ mod tests {
         assert_eq!(where_to("halves-publish"), ["docker", "sim"]);
         assert_eq!(where_to("lying-holders"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("hostile-relays"), ["memory", "processes", "docker", "sim"]);
-        for name in ["colluding-relays", "eclipse-stripe", "slow-loris", "table-liars"] {
-            assert_eq!(where_to(name), ["memory", "processes", "docker"], "{name}");
-        }
+        assert_eq!(where_to("colluding-relays"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("eclipse-stripe"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("table-liars"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("slow-loris"), ["memory", "processes", "docker"]);
         assert_eq!(where_to("rot"), ["memory", "processes", "sim"]);
     }
 

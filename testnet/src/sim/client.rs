@@ -4,9 +4,9 @@
 use super::SimError;
 use super::world::WALL;
 use palimpsest_client::policy::{GUARD_AS_HOLDER, GUARD_STAGGER, UNSENT_MAX};
-use palimpsest_proto::flow::{FlightId, Flights};
+use palimpsest_proto::flow::{FlightId, Flights, Scouting};
 use palimpsest_proto::ids::NodeId;
-use palimpsest_proto::select::{GuardList, NodeTable, Outcomes, PathRules, choose_path};
+use palimpsest_proto::select::{GuardList, NodeTable, Outcomes, PASSED_OVER, PathRules, choose_path};
 use palimpsest_proto::time::Moment;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -45,11 +45,20 @@ pub(crate) trait Wire {
     /// What is answered.
     type Answer;
 
-    /// Whether a client can connect to that node.
-    fn admits(&self, guard: &NodeId) -> bool;
+    /// Whether a client can connect to that node; if so, it does.
+    fn admits(&mut self, guard: &NodeId) -> bool;
 
-    /// A request leaves now: its answer, and after how long it comes; none if nothing ever comes.
-    fn carry(&mut self, dice: &mut StdRng, route: &Route, ask: Self::Ask) -> Option<(Duration, Self::Answer)>;
+    /// A request leaves `now`: its answer, and after how long it comes; none if nothing ever comes.
+    fn carry(
+        &mut self,
+        dice: &mut StdRng,
+        route: &Route,
+        ask: Self::Ask,
+        now: Moment,
+    ) -> Option<(Duration, Self::Answer)>;
+
+    /// A scout leaves `now`: after how long it is back; none if it never is.
+    fn scout(&mut self, dice: &mut StdRng, route: &Route, now: Moment) -> Option<Duration>;
 }
 
 /// Why a request brought no answer.
@@ -94,9 +103,22 @@ pub(crate) struct Session<'a, W> {
     /// When the guard was chosen, or found to be alive.
     mended: Moment,
     unsent_left: u32,
+    /// None: it sends no scouts.
+    scouting: Option<Scouting>,
+    party: Option<Party>,
     now: Moment,
     deadline: Moment,
     asked: usize,
+}
+
+/// Scouts that left together, by which nodes each.
+struct Party {
+    /// Those that will be back, and when.
+    coming: BTreeMap<(Moment, usize), [NodeId; 3]>,
+    some_came: bool,
+    silent: Vec<[NodeId; 3]>,
+    /// Until when they are waited for.
+    until: Moment,
 }
 
 impl<'a, W: Wire> Session<'a, W> {
@@ -120,10 +142,17 @@ impl<'a, W: Wire> Session<'a, W> {
             flights: Flights::new(),
             mended: entered,
             unsent_left: UNSENT_MAX,
+            scouting: None,
+            party: None,
             now: entered,
             deadline,
             asked: 0,
         })
+    }
+
+    /// The same, sending scouts where most seem dead.
+    pub(crate) fn with_scouts(self) -> Session<'a, W> {
+        Session { scouting: Some(Scouting::default()), ..self }
     }
 
     /// The client's clock.
@@ -158,6 +187,11 @@ impl<'a, W: Wire> Session<'a, W> {
     pub(crate) fn chance(&self, id: &NodeId) -> f64 {
         let factor = if *id == self.guard { GUARD_AS_HOLDER } else { 1.0 };
         self.outcomes.chance(self.table, id, self.now) * factor
+    }
+
+    /// Whether the node is not known or said to be dead.
+    pub(crate) fn lives(&self, id: &NodeId) -> bool {
+        self.outcomes.chance(self.table, id, self.now) >= PASSED_OVER
     }
 
     /// The same for whom something is to be given: who said of late that it is full has none.
@@ -195,6 +229,48 @@ impl<'a, W: Wire> Session<'a, W> {
         if to > self.deadline { Err(Stop::Late) } else { Ok(()) }
     }
 
+    /// Sends scouts if it is time, and notes which are back.
+    fn scout(&mut self) {
+        let Session { table, dice, wire, guard, outcomes, flights, scouting, party, now, .. } = self;
+        if let Some(out) = party {
+            while let Some(first) = out.coming.first_entry()
+                && first.key().0 <= *now
+            {
+                outcomes.answer(&first.remove(), *now);
+                out.some_came = true;
+            }
+            if out.until <= *now {
+                out.silent.extend(std::mem::take(&mut out.coming).into_values());
+                Scouting::lost(table, outcomes, &out.silent, out.some_came, *now);
+                *party = None;
+            }
+        }
+        if party.is_some() || !scouting.as_mut().is_some_and(|scouting| scouting.poll(table, outcomes, *now)) {
+            return;
+        }
+        let proven = outcomes.proven(table, *now).copied().collect();
+        let relays = Scouting::relays(table, proven, guard);
+        let until = *now + flights.window().timeout();
+        let mut out = Party { coming: BTreeMap::new(), some_came: false, silent: Vec::new(), until };
+        for (number, holder) in Scouting::sought(dice, table, outcomes, guard, *now).into_iter().enumerate() {
+            let Some(path) = Scouting::path(dice, &relays, &holder) else { continue };
+            let route = Route { guard: *guard, middle: path.middle, holder, back: path.back };
+            match wire.scout(dice, &route, *now) {
+                Some(after) if *now + after <= until => {
+                    out.coming.insert((*now + after, number), path.nodes(holder));
+                }
+                _ => out.silent.push(path.nodes(holder)),
+            }
+        }
+        *party = Some(out);
+    }
+
+    /// When a scout is back, or no longer waited for.
+    fn scouts_next(&self) -> Option<Moment> {
+        let party = self.party.as_ref()?;
+        Some(party.coming.keys().next().map_or(party.until, |(at, _)| *at))
+    }
+
     /// What the silence of a request says that is overdue now.
     fn silence(&mut self) -> Lost {
         let proven = self.outcomes.answered_at().is_some_and(|last| last >= self.mended);
@@ -222,11 +298,11 @@ impl<'a, W: Wire> Session<'a, W> {
 }
 
 /// The first guard of the sample that answers.
-fn find_guard(
+pub(crate) fn find_guard(
     table: &NodeTable,
     dice: &mut StdRng,
     guards: &mut GuardList,
-    wire: &impl Wire,
+    wire: &mut impl Wire,
     now: &mut Moment,
 ) -> Result<NodeId, SimError> {
     guards.refill(dice, table, None, WALL);
@@ -278,7 +354,7 @@ impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
         let flight = flights.depart(nodes, hopeless, *now);
         *asked += 1;
         let route = Route { guard: *guard, middle: path.middle, holder, back: path.back };
-        if let Some((after, answer)) = wire.carry(dice, &route, ask) {
+        if let Some((after, answer)) = wire.carry(dice, &route, ask, *now) {
             self.arrivals.insert((*now + after, flight), answer);
         }
         self.sent.insert(flight, tag);
@@ -289,7 +365,8 @@ impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
     /// was reported as lost.
     pub(crate) fn next(&mut self, wake: Option<Moment>) -> Result<Vec<Done<T, W::Answer>>, Stop> {
         let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
-        let next = [arrival, self.session.flights.poll_timeout(), wake].into_iter().flatten().min();
+        let scouts = self.session.scouts_next();
+        let next = [arrival, self.session.flights.poll_timeout(), wake, scouts].into_iter().flatten().min();
         // Nobody to wait for and no verdict: the machines exclude it. The deadline holds all the same.
         let next = next.unwrap_or(self.session.deadline);
         self.session.advance(self.session.now.max(next) + TICK)?;
@@ -310,6 +387,7 @@ impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
                 news.push(Done { tag: tag.clone(), result: Err(self.session.silence()) });
             }
         }
+        self.session.scout();
         if self.session.outcomes.suspects_guard() {
             self.session.mend_guard();
         }
@@ -332,14 +410,18 @@ mod tests {
         type Ask = ();
         type Answer = ();
 
-        fn admits(&self, guard: &NodeId) -> bool {
+        fn admits(&mut self, guard: &NodeId) -> bool {
             !self.dead.contains(guard)
         }
 
-        fn carry(&mut self, _: &mut StdRng, route: &Route, (): ()) -> Option<(Duration, ())> {
+        fn carry(&mut self, _: &mut StdRng, route: &Route, (): (), _: Moment) -> Option<(Duration, ())> {
             let Route { guard, middle, holder, back } = route;
             let silent = |id: &&NodeId| self.deaf.contains(id) || self.dead.contains(id);
             [guard, middle, holder, back].iter().all(|id| !silent(id)).then_some((ROUND_TRIP, ()))
+        }
+
+        fn scout(&mut self, dice: &mut StdRng, route: &Route, now: Moment) -> Option<Duration> {
+            self.carry(dice, route, (), now).map(|(after, ())| after)
         }
     }
 

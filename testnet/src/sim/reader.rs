@@ -6,6 +6,7 @@ use palimpsest_client::policy::AHEAD;
 use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::select::{GuardList, NodeTable, Whereabouts, place, whereabouts};
+use palimpsest_proto::time::Moment;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -59,11 +60,17 @@ impl Wire for Meets<'_> {
     type Ask = u8;
     type Answer = GatherOutcome;
 
-    fn admits(&self, guard: &NodeId) -> bool {
+    fn admits(&mut self, guard: &NodeId) -> bool {
         (self.manners)(guard) != Manners::Dead
     }
 
-    fn carry(&mut self, dice: &mut StdRng, route: &Route, shard: u8) -> Option<(Duration, GatherOutcome)> {
+    fn carry(
+        &mut self,
+        dice: &mut StdRng,
+        route: &Route,
+        shard: u8,
+        _now: Moment,
+    ) -> Option<(Duration, GatherOutcome)> {
         let Route { middle, holder, back, .. } = route;
         let manners = (self.manners)(holder);
         let passed = [middle, back].iter().all(|relay| (self.manners)(relay) != Manners::Dead);
@@ -77,8 +84,18 @@ impl Wire for Meets<'_> {
             _ if (self.has)(shard.into(), holder) => GatherOutcome::Got,
             _ => GatherOutcome::Absent,
         };
-        Some((ROUND_TRIP.mul_f64(dice.random_range(1.0 - STRAYS..1.0 + STRAYS)), outcome))
+        Some((round_trip(dice), outcome))
     }
+
+    fn scout(&mut self, dice: &mut StdRng, route: &Route, _now: Moment) -> Option<Duration> {
+        let dead = [&route.middle, &route.back].iter().any(|relay| (self.manners)(relay) == Manners::Dead);
+        let silent = matches!((self.manners)(&route.holder), Manners::Dead | Manners::Drops);
+        (!dead && !silent).then(|| round_trip(dice))
+    }
+}
+
+fn round_trip(dice: &mut StdRng) -> Duration {
+    ROUND_TRIP.mul_f64(dice.random_range(1.0 - STRAYS..1.0 + STRAYS))
 }
 
 /// Somebody who has never fetched before gathers any `k` of the stripe's shards.

@@ -36,8 +36,8 @@ pub(super) struct Node {
     shards: BTreeMap<Locator, Bytes>,
     records: BTreeMap<RecordAddress, Bytes>,
     record_bytes: u64,
-    /// The fill that it announced last, and how often it announced something.
-    said: (u8, u64),
+    /// The fill that it announced last.
+    said: u8,
 }
 
 impl Node {
@@ -55,7 +55,7 @@ impl Node {
             shards: BTreeMap::new(),
             records: BTreeMap::new(),
             record_bytes: 0,
-            said: (0, 0),
+            said: 0,
         }
     }
 
@@ -115,16 +115,12 @@ impl Node {
         (self.quota - self.quota / RECORDS_PART) / SHARD_BYTES as u64
     }
 
-    /// The fill that it has to announce, and how often it announced another one, if that is news.
-    pub(super) fn news(&mut self) -> Option<(u8, u64)> {
+    /// The fill that it has to announce, if that is news.
+    pub(super) fn news(&mut self) -> Option<u8> {
         let percent = (100 * self.shards.len() as u64).checked_div(self.room()).unwrap_or(100);
         // At most 100.
         let fill = (percent / FILL_STEP * FILL_STEP) as u8;
-        if fill == self.said.0 {
-            return None;
-        }
-        self.said = (fill, self.said.1 + 1);
-        Some(self.said)
+        (std::mem::replace(&mut self.said, fill) != fill).then_some(fill)
     }
 
     /// Flips a bit in each of a share of its shards.
@@ -187,14 +183,20 @@ impl Nodes {
         self.all.iter_mut()
     }
 
+    /// That one's number, if there is such a node.
+    pub(super) fn number(&self, id: &NodeId) -> Option<usize> {
+        self.numbers.get(id).copied()
+    }
+
     /// That one, if there is such a node.
     pub(super) fn get(&self, id: &NodeId) -> Option<&Node> {
-        self.numbers.get(id).and_then(|&number| self.all.get(number))
+        self.all.get(self.number(id)?)
     }
 
     /// The same, to change.
     pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Node> {
-        self.numbers.get(id).and_then(|&number| self.all.get_mut(number))
+        let number = self.number(id)?;
+        self.all.get_mut(number)
     }
 
     /// Lets something befall those with these numbers.
@@ -225,11 +227,11 @@ mod tests {
         let mut node = node(2);
         let (first, stored) = store(&mut node, 1);
         assert!(matches!(stored, Some(Answer::Stored { .. })));
-        assert_eq!((node.news(), node.news()), (Some((50, 1)), None));
+        assert_eq!((node.news(), node.news()), (Some(50), None));
         store(&mut node, 2);
         assert_eq!(store(&mut node, 3).1, Some(Answer::Refused(Refusal::Full)));
         assert!(matches!(store(&mut node, 1).1, Some(Answer::Stored { .. })), "it is there already");
-        assert_eq!(node.news(), Some((100, 2)));
+        assert_eq!(node.news(), Some(100));
         let Account { used, quota } = node.account();
         assert!(used == 2 * SHARD_BYTES as u64 && used <= quota);
         assert!(matches!(node.answer(Ask::Fetch { locator: first }), Some(Answer::Shard(_))));

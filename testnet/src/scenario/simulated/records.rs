@@ -9,7 +9,7 @@ use palimpsest_proto::flow::{HuntOutcome, HuntVerdict, RecordHunt, RecordSpread,
 use palimpsest_proto::ids::{NodeId, RootAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::RECORD_ADDRESSES;
-use palimpsest_proto::select::{candidates, with_region};
+use palimpsest_proto::select::{living_candidates, with_region};
 use palimpsest_proto::time::Timestamp;
 
 use super::failure::Failure;
@@ -40,7 +40,8 @@ pub(super) fn spread(
             let near = descriptor
                 .root_address()
                 .record_addresses()
-                .map(|address| session.without_guard(candidates(session.table(), &address.position())));
+                .map(|address| living_candidates(session.table(), &address.position(), |id| session.lives(id)))
+                .map(|near| session.without_guard(near));
             let counts = std::array::from_fn(|number| near[number].len());
             Job { spread: RecordSpread::new(near.into(), copies), near: counts, used: BTreeMap::new() }
         })

@@ -86,6 +86,33 @@ async fn ground_ids_hide_nothing_that_was_there() {
     assert!(publishes.all(|deed| deed.end == End::Good), "{:?}", story.deeds);
 }
 
+/// Whoever holds all nodes knows who asked for what; whoever holds a few of them, only of those whose guard is one of these.
+#[tokio::test]
+async fn a_coalition_links_whose_guard_it_has() {
+    let (_, text) = SHIPPED.into_iter().find(|(name, _)| *name == "colluding-relays").unwrap();
+    let (verdicts, story) = told(text, 1).await;
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    let seen = story.watched.unwrap();
+    let pooled = seen.coalition.unwrap();
+    assert!(seen.clients == 12 && seen.requests > 500 && seen.complaints.is_empty(), "{seen:?}");
+    assert!(pooled.nodes == 4 && pooled.linked <= pooled.guarded && pooled.guarded < seen.clients, "{pooled:?}");
+    let (_, story) = told(&text.replacen("\"20%\"", "\"100%\"", 1), 1).await;
+    assert_eq!(story.watched.unwrap().coalition.unwrap().linked, seen.clients);
+}
+
+/// A third of the nodes lies about the table, two of three of whom newcomers are told among them. Nobody honest is missing anywhere,
+/// and honest nodes know nobody who was made up, though newcomers are told of them all.
+#[tokio::test]
+async fn liars_about_the_table_are_found_out() {
+    let (_, text) = SHIPPED.into_iter().find(|(name, _)| *name == "table-liars").unwrap();
+    let (verdicts, story) = told(text, 1).await;
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    let tables = story.tables.unwrap();
+    assert_eq!((tables.tables, tables.missing, tables.unknown, tables.believed), (16, 0, 0, Some(0)));
+    assert!(tables.newcomers == 9 && tables.told > 0, "{tables:?}");
+    assert_eq!(told(text, 1).await.1, story);
+}
+
 /// Of twenty-four nodes one is left: the oracle says what is broken, and nothing else is.
 #[tokio::test]
 async fn a_network_that_is_gone_keeps_nothing() {

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use palimpsest_proto::ids::NodeId;
+use palimpsest_node::hostile::Mark;
+use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::{Answer, Ask};
+use palimpsest_proto::time::Moment;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::nodes::Nodes;
+use super::nodes::{Node, Nodes};
+use super::sights::Sights;
+use crate::anonymity::sights::{Wanted, What};
 use crate::docker::Latency;
 use crate::scenario::Place;
 use crate::sim::client::{ROUND_TRIP, Route, STRAYS, Wire};
@@ -39,6 +43,7 @@ impl Delay {
 /// The wire of one user.
 pub(super) struct Line<'n> {
     pub(super) nodes: &'n mut Nodes,
+    pub(super) sights: &'n mut Sights,
     pub(super) delay: Delay,
     /// The name under which guards know the user, and where it is.
     pub(super) user: NodeId,
@@ -64,21 +69,34 @@ impl Line<'_> {
     }
 
     fn is_up(&self, id: &NodeId) -> bool {
-        *id == self.user || self.nodes.get(id).is_some_and(super::nodes::Node::is_up)
+        *id == self.user || self.nodes.get(id).is_some_and(Node::is_up)
     }
 
-    /// A packet from the first of these to the last one: how long that takes, if it gets there. Those in between pass it on.
-    fn pass(&self, dice: &mut StdRng, stations: [&NodeId; 4]) -> Option<Duration> {
-        let mut took = Duration::ZERO;
+    /// A packet from the first of these to the last one: when it gets there, if it does, and by what it is known then. Those in
+    /// between pass it on, and see it.
+    fn pass(&mut self, dice: &mut StdRng, stations: [&NodeId; 4], packet: (Moment, Mark)) -> Option<(Moment, Mark)> {
+        let (mut at, mut mark) = packet;
         for (number, (from, to)) in stations.iter().zip(&stations[1..]).enumerate() {
+            if let Some(before) = number.checked_sub(1) {
+                let left = self.sights.mark();
+                self.see(from, at, What::Passed { from: *stations[before], next: **to, came: mark, left });
+                mark = left;
+                // Whoever sends something of his own does not meddle with it.
+                let meddle = self.nodes.get(from).and_then(|node| node.meddle);
+                at = at + meddle.map_or(Some(Duration::ZERO), |meddle| meddle.holds_up(to))?;
+            }
             if !self.connects(from, to) || !self.is_up(to) {
                 return None;
             }
-            // Whoever sends something of his own does not meddle with it.
-            let meddle = if number > 0 { self.nodes.get(from).and_then(|node| node.meddle) } else { None };
-            took += meddle.map_or(Some(Duration::ZERO), |meddle| meddle.holds_up(to))? + self.delay.draw(dice);
+            at = at + self.delay.draw(dice);
         }
-        Some(took)
+        Some((at, mark))
+    }
+
+    fn see(&mut self, who: &NodeId, at: Moment, what: What) {
+        if let Some(number) = self.nodes.number(who) {
+            self.sights.note(number, at, what);
+        }
     }
 }
 
@@ -86,17 +104,31 @@ impl Wire for Line<'_> {
     type Ask = Ask;
     type Answer = Answer;
 
-    fn admits(&self, guard: &NodeId) -> bool {
-        self.connects(&self.user, guard) && self.is_up(guard)
+    fn admits(&mut self, guard: &NodeId) -> bool {
+        let admits = self.connects(&self.user, guard) && self.is_up(guard);
+        if admits {
+            self.sights.connected(self.user, *guard);
+        }
+        admits
     }
 
-    fn carry(&mut self, dice: &mut StdRng, route: &Route, ask: Ask) -> Option<(Duration, Answer)> {
+    fn carry(&mut self, dice: &mut StdRng, route: &Route, ask: Ask, now: Moment) -> Option<(Duration, Answer)> {
         let Route { guard, middle, holder, back } = route;
         let user = self.user;
-        let there = self.pass(dice, [&user, guard, middle, holder])?;
+        let request = (now, self.sights.mark());
+        let (at, came) = self.pass(dice, [&user, guard, middle, holder], request)?;
+        let wanted = Wanted::from(&ask);
+        self.see(holder, at, What::Asked { from: *middle, came, wanted });
         // Done, whether or not the receipt comes back.
         let answer = self.nodes.get_mut(holder)?.answer(ask)?;
-        let back = self.pass(dice, [holder, back, guard, &user])?;
-        Some((there + back, answer))
+        let left = self.sights.mark();
+        self.see(holder, at, What::Answered { to: *back, came, left });
+        let (at, _) = self.pass(dice, [holder, back, guard, &user], (at, left))?;
+        Some((at.since(now), answer))
+    }
+
+    fn scout(&mut self, dice: &mut StdRng, route: &Route, now: Moment) -> Option<Duration> {
+        let ask = Ask::Probe { locators: vec![Locator(dice.random())] };
+        self.carry(dice, route, ask, now).map(|(after, _)| after)
     }
 }

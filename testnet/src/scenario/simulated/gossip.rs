@@ -1,0 +1,436 @@
+//! Node tables that differ: simulated nodes that exchange tables, dial whom they never met, and weigh who is said to be lost, while
+//! some lie. What is believed `proto` says ([`Presence`], [`GossipPace`], the signatures); when somebody is asked or dialled follows
+//! `client::net::{gossip, sync}`, and who is reached is made up. Exchanges take no time.
+
+mod peer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::Multiaddr;
+use palimpsest_client::policy::CROSS_CHECK;
+use palimpsest_proto::ids::{NodeId, NodePrefix};
+use palimpsest_proto::record::SignedNodeDescriptor;
+use palimpsest_proto::select::{BUCKETS, GuardList, Heed, NodeTable};
+use palimpsest_proto::time::{Moment, Timestamp};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::{IteratorRandom, SliceRandom};
+
+use self::peer::Peer;
+use super::failure::Failure;
+use super::nodes::{Node, Nodes};
+use super::wire::Line;
+use crate::liars::Plot;
+use crate::scenario::stage::{StageError, broken};
+use crate::scenario::tables::Count;
+use crate::scenario::{TableLiars, Tables};
+use crate::sim::client::{BEGIN, Wire, find_guard};
+use crate::sim::world::WALL;
+
+/// Nodes that newcomers are told of: the first ones.
+const TOLD_OF: usize = 3;
+/// Nodes beside these with whom a first run compares tables.
+const CROSS_CHECKED: usize = 3;
+/// Descriptors in one message of an exchange at most.
+const DESCRIPTORS_MAX: usize = 1_024;
+/// Exchanges with one node in a row.
+const SYNC_ROUNDS_MAX: usize = 64;
+/// A dial of somebody who says nothing ends after this long.
+const DIAL_DEADLINE: Duration = Duration::from_secs(8);
+/// The pause between two dials of nodes that were never met, and how many of them may be under way.
+const MEETING_PAUSE: Duration = Duration::from_millis(100);
+const MEETINGS_MAX: usize = 8;
+/// Milliseconds after which a node is dialled whose connection broke.
+const VERIFY_MS: std::ops::Range<u64> = 50..400;
+/// Nodes that start together know each other after this long at the latest.
+const SETTLED_WITHIN: Duration = Duration::from_secs(600);
+/// A look at whether they do.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is to happen at some moment.
+#[derive(Clone, Copy)]
+enum Event {
+    /// A node exchanges tables, unless it was put off or quickened meanwhile.
+    Exchange(usize),
+    /// A node dials somebody whom it never met, if there is anybody.
+    Meeting(usize),
+    /// A node dials somebody who may be gone, or back.
+    Verify(usize, NodeId),
+    /// A node's dial of somebody who says nothing ends.
+    InVain(usize, NodeId),
+}
+
+/// Where a dial leads.
+enum Dialled {
+    /// To that node.
+    There(usize),
+    /// To nobody, which shows at once.
+    Refused,
+    /// To somebody who says nothing.
+    Silent,
+}
+
+pub(super) struct Gossip {
+    peers: Vec<Peer>,
+    /// Which of them lie, what they agreed on, and at the addresses of whom that they made up somebody takes connections.
+    liars: BTreeSet<usize>,
+    plot: Plot,
+    silent: BTreeSet<NodeId>,
+    dice: StdRng,
+    now: Moment,
+    events: BTreeMap<(Moment, u64), Event>,
+    /// Events so far: they happen in the order in which they were thought of, if at the same moment.
+    thought_of: u64,
+    /// What the publisher kept, and whom each stranger knew at the end.
+    publisher: Option<NodeTable>,
+    known: Vec<Vec<NodeId>>,
+}
+
+impl Gossip {
+    pub(super) fn new(liars: &TableLiars, nodes: &Nodes, dice: StdRng, now: Moment) -> Result<Gossip, StageError> {
+        let place = |number: u32| -> Result<Multiaddr, StageError> {
+            format!("/ip4/198.18.{}.{}/tcp/4646", number >> 8, number & 0xff).parse().map_err(broken)
+        };
+        let places = (0..liars.made_up).map(place).collect::<Result<Vec<_>, _>>()?;
+        let ids = |number: &u32| nodes.iter().nth(*number as usize).map(|node| node.key.id());
+        let lying: Vec<NodeId> = liars.nodes.iter().filter_map(ids).collect();
+        let plot = Plot::between(lying, places, liars.unworked as usize, liars.seed);
+        Ok(Gossip {
+            peers: Vec::new(),
+            liars: liars.nodes.iter().map(|&node| node as usize).collect(),
+            silent: plot.made_up().skip(1).step_by(2).collect(),
+            plot,
+            dice,
+            now,
+            events: BTreeMap::new(),
+            thought_of: 0,
+            publisher: None,
+            known: Vec::new(),
+        })
+    }
+
+    /// One more node starts, and joins by those whom newcomers are told of.
+    pub(super) fn add(&mut self, says: SignedNodeDescriptor) {
+        let number = self.peers.len();
+        self.peers.push(Peer::new(says, self.now));
+        self.join(number);
+    }
+
+    fn join(&mut self, number: usize) {
+        for told_of in (0..TOLD_OF).filter(|&other| other != number) {
+            self.exchange(number, told_of);
+        }
+        self.plan(Duration::ZERO, Event::Meeting(number));
+        self.next_exchange(number);
+    }
+
+    /// Time goes on until all honest nodes know each other; how long that took.
+    pub(super) fn settle(&mut self) -> Result<Moment, StageError> {
+        let until = self.now + SETTLED_WITHIN;
+        while self.missing() > 0 {
+            if self.now >= until {
+                return Err(broken("the nodes do not come to know each other"));
+            }
+            self.advance(self.now + LOOK);
+        }
+        Ok(self.now)
+    }
+
+    fn missing(&self) -> usize {
+        self.tables().missing
+    }
+
+    /// Whatever happens until then happens.
+    pub(super) fn advance(&mut self, until: Moment) {
+        while let Some(next) = self.events.first_entry()
+            && next.key().0 <= until
+        {
+            let ((at, _), event) = next.remove_entry();
+            self.now = self.now.max(at);
+            self.happen(event, at);
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn happen(&mut self, event: Event, at: Moment) {
+        match event {
+            Event::Exchange(number) if self.peers[number].up && self.peers[number].next == at => {
+                let Peer { presence, table, .. } = &self.peers[number];
+                if let Some(partner) = presence.partner(&mut self.dice, table) {
+                    match self.dial(number, partner) {
+                        Dialled::There(partner) => self.exchange(number, partner),
+                        Dialled::Refused => self.in_vain(number, &partner),
+                        Dialled::Silent => self.plan(DIAL_DEADLINE, Event::InVain(number, partner)),
+                    }
+                }
+                self.next_exchange(number);
+            }
+            Event::Meeting(number) if self.peers[number].up => {
+                let Peer { presence, table, meeting, .. } = &self.peers[number];
+                if meeting.len() < MEETINGS_MAX
+                    && let Some(stranger) = presence.strangers(&mut self.dice, table, (meeting, 1), self.now).pop()
+                {
+                    match self.dial(number, stranger) {
+                        Dialled::There(_) => {}
+                        Dialled::Refused => self.in_vain(number, &stranger),
+                        Dialled::Silent => {
+                            self.peers[number].meeting.insert(stranger);
+                            self.plan(DIAL_DEADLINE, Event::InVain(number, stranger));
+                        }
+                    }
+                }
+                let pause = jitter(&mut self.dice, MEETING_PAUSE);
+                self.plan(pause, Event::Meeting(number));
+            }
+            Event::Verify(number, whom) if self.peers[number].up => match self.dial(number, whom) {
+                Dialled::There(_) => {}
+                Dialled::Refused => self.in_vain(number, &whom),
+                Dialled::Silent => self.plan(DIAL_DEADLINE, Event::InVain(number, whom)),
+            },
+            Event::InVain(number, whom) => {
+                self.peers[number].meeting.remove(&whom);
+                if self.peers[number].up {
+                    self.in_vain(number, &whom);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn plan(&mut self, after: Duration, event: Event) {
+        self.thought_of += 1;
+        self.events.insert((self.now + after, self.thought_of), event);
+    }
+
+    fn next_exchange(&mut self, number: usize) {
+        let pause = jitter(&mut self.dice, self.peers[number].pace.pause());
+        self.exchange_after(number, pause);
+    }
+
+    fn exchange_after(&mut self, number: usize, pause: Duration) {
+        self.peers[number].next = self.now + pause;
+        self.plan(pause, Event::Exchange(number));
+    }
+
+    /// There is news: the next exchange comes sooner.
+    fn quicken(&mut self, number: usize) {
+        if let Some(pause) = self.peers[number].pace.quicken(self.now) {
+            let pause = jitter(&mut self.dice, pause);
+            if self.now + pause < self.peers[number].next {
+                self.exchange_after(number, pause);
+            }
+        }
+    }
+
+    /// A node connects to another one, if there is such a node; then both have seen each other.
+    fn dial(&mut self, from: usize, to: NodeId) -> Dialled {
+        let Some(there) = self.peers.iter().position(|peer| peer.id() == to) else {
+            return if self.silent.contains(&to) { Dialled::Silent } else { Dialled::Refused };
+        };
+        if !self.connects(from, there) {
+            // Nobody listens where a process was killed; what hangs or is behind a cut says nothing.
+            return if self.peers[there].runs { Dialled::Silent } else { Dialled::Refused };
+        }
+        for (one, other) in [(from, there), (there, from)] {
+            let seen = self.peers[other].id();
+            self.peers[one].see(other, &seen, self.now);
+        }
+        Dialled::There(there)
+    }
+
+    fn connects(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.peers[one], &self.peers[other]);
+        one.up && other.up && one.cut_off == other.cut_off
+    }
+
+    fn in_vain(&mut self, number: usize, whom: &NodeId) {
+        let Peer { presence, table, .. } = &mut self.peers[number];
+        if presence.unreachable(table, whom, self.now) {
+            self.quicken(number);
+        }
+    }
+
+    /// One exchange of tables, each of the two telling what it wants to.
+    fn exchange(&mut self, number: usize, partner: usize) {
+        if self.peers.len() <= partner || !self.connects(number, partner) {
+            return;
+        }
+        let [own, partners] = [number, partner].map(|one| self.peers[one].id());
+        self.dial(number, partners);
+        let [ours, theirs] = [number, partner].map(|one| *self.peers[one].table.digests());
+        let told = self.told(partner, &ours);
+        self.merge(number, told);
+        let back = self.told(number, &theirs);
+        // Only nodes of the table are heard.
+        if !back.0.is_empty() || self.peers[partner].table.get(&own).is_some() {
+            self.merge(partner, back);
+        }
+    }
+
+    /// What a node tells somebody with these digests: descriptors, and who is lost.
+    fn told(&mut self, number: usize, digests: &[u64; BUCKETS]) -> (Vec<Bytes>, Vec<(NodePrefix, Duration)>) {
+        let Peer { presence, table, .. } = &self.peers[number];
+        if self.liars.contains(&number) {
+            let mut told = self.plot.tell(self.peers[number].id(), table, unix_ms(self.now));
+            told.descriptors.truncate(DESCRIPTORS_MAX);
+            return (told.descriptors, told.lost);
+        }
+        let mut buckets = table.differing(digests);
+        buckets.shuffle(&mut self.dice);
+        (table.in_buckets(&buckets, DESCRIPTORS_MAX), presence.named_lost(table, self.now))
+    }
+
+    fn merge(&mut self, number: usize, (descriptors, lost): (Vec<Bytes>, Vec<(NodePrefix, Duration)>)) {
+        let connected: BTreeSet<NodeId> =
+            self.peers[number].connected.iter().map(|&other| self.peers[other].id()).collect();
+        let peer = &mut self.peers[number];
+        let merged = peer.merge(&mut self.dice, &descriptors, self.now);
+        let marks = peer.hear(&lost, Heed::Weighed, |id| connected.contains(id), self.now);
+        for id in merged.returned {
+            self.plan(Duration::ZERO, Event::Verify(number, id));
+        }
+        if merged.learnt + marks > 0 {
+            self.quicken(number);
+        }
+    }
+
+    /// A node says something else of itself.
+    pub(super) fn announce(&mut self, who: &NodeId, says: SignedNodeDescriptor) {
+        let Some(number) = self.number(who) else { return };
+        self.peers[number].announce(says, self.now);
+        self.quicken(number);
+    }
+
+    /// Something befell the nodes: connections break, and who starts again joins with the table that it kept.
+    pub(super) fn befell(
+        &mut self,
+        nodes: &Nodes,
+        says: impl Fn(&Node) -> Result<SignedNodeDescriptor, StageError>,
+    ) -> Result<(), StageError> {
+        let mut started = Vec::new();
+        for (number, (peer, node)) in self.peers.iter_mut().zip(nodes.iter()).enumerate() {
+            if node.runs && !peer.runs {
+                peer.restart(says(node)?, self.now);
+                started.push(number);
+            }
+            (peer.runs, peer.up, peer.cut_off) = (node.runs, node.is_up(), node.cut_off);
+        }
+        for number in 0..self.peers.len() {
+            let (kept, broken): (BTreeSet<usize>, BTreeSet<usize>) = std::mem::take(&mut self.peers[number].connected)
+                .into_iter()
+                .partition(|&other| self.connects(number, other) && !started.contains(&other));
+            self.peers[number].connected = kept;
+            for other in broken {
+                let gone = self.peers[other].id();
+                let Peer { presence, table, .. } = &mut self.peers[number];
+                if presence.suspect(table, &gone, self.now) {
+                    let pause = Duration::from_millis(self.dice.random_range(VERIFY_MS));
+                    self.plan(pause, Event::Verify(number, gone));
+                }
+            }
+        }
+        started.into_iter().for_each(|number| self.join(number));
+        Ok(())
+    }
+
+    /// The table of a client that enters and takes its guard's word on who is there.
+    pub(super) fn tell(
+        &mut self,
+        keeps: bool,
+        dice: &mut StdRng,
+        guards: &mut GuardList,
+        line: &mut Line<'_>,
+        from: &mut Moment,
+    ) -> Result<NodeTable, Failure> {
+        let user = line.user;
+        let table = match self.publisher.take_if(|_| keeps) {
+            Some(table) => table,
+            None => {
+                *from = *from + CROSS_CHECK;
+                self.tell_newcomer(line)
+            }
+        };
+        let guard = match find_guard(&table, dice, guards, line, from) {
+            Ok(guard) => guard,
+            Err(_) if table.is_empty() => return Err(Failure::NobodyKnown),
+            Err(error) => return Err(Failure::Sim(error)),
+        };
+        let mut client = Peer::client(user, table);
+        if let Some(number) = self.number(&guard) {
+            self.tell_client(&mut client, number, Heed::Believed);
+        }
+        Ok(client.table)
+    }
+
+    /// What a newcomer is told by those nodes of whom it was told, and by a few whom these name. Who is lost is nobody's word so far.
+    fn tell_newcomer(&mut self, line: &mut Line<'_>) -> NodeTable {
+        let mut client = Peer::client(line.user, NodeTable::new());
+        let mut told_of: Vec<usize> = (0..TOLD_OF.min(self.peers.len())).collect();
+        told_of.retain(|&number| line.admits(&self.peers[number].id()));
+        told_of.shuffle(&mut self.dice);
+        let Some(&first) = told_of.first() else { return client.table };
+        self.tell_client(&mut client, first, Heed::Ignored);
+        // The ids are in order, and the same seed draws the same.
+        let others =
+            client.table.iter().map(|(id, _)| *id).filter(|id| told_of.iter().all(|&n| self.peers[n].id() != *id));
+        let named: Vec<NodeId> = others.sample(&mut self.dice, CROSS_CHECKED);
+        let named = named.iter().filter(|id| line.admits(id)).filter_map(|id| self.number(id)).collect::<Vec<_>>();
+        for number in told_of.into_iter().skip(1).chain(named) {
+            self.tell_client(&mut client, number, Heed::Ignored);
+        }
+        client.table
+    }
+
+    fn tell_client(&mut self, client: &mut Peer, number: usize, heed: Heed) {
+        for _ in 0..SYNC_ROUNDS_MAX {
+            let (descriptors, lost) = self.told(number, client.table.digests());
+            client.merge(&mut self.dice, &descriptors, self.now);
+            client.hear(&lost, heed, |_| false, self.now);
+            if descriptors.len() < DESCRIPTORS_MAX {
+                return;
+            }
+        }
+    }
+
+    fn number(&self, id: &NodeId) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.id() == *id)
+    }
+
+    /// A client leaves: the publisher keeps its table, and whom a stranger knew is noted.
+    pub(super) fn leave(&mut self, table: NodeTable, keeps: bool) {
+        if keeps {
+            self.publisher = Some(table);
+        } else if !table.is_empty() {
+            self.known.push(table.iter().map(|(id, _)| *id).collect());
+        }
+    }
+
+    /// What is in the tables of honest nodes that are up, and in those of strangers.
+    pub(super) fn tables(&self) -> Tables {
+        let members: Vec<NodeId> = self.peers.iter().map(Peer::id).collect();
+        let is_honest = |number: &usize| !self.liars.contains(number) && self.peers[*number].up;
+        let honest: Vec<usize> = (0..self.peers.len()).filter(is_honest).collect();
+        let ids = honest.iter().map(|&number| members[number]).collect();
+        let mut count = Count::new(&members, ids, self.plot.made_up().collect());
+        honest.iter().for_each(|&number| count.node(&self.peers[number].table));
+        self.known.iter().for_each(|known| count.newcomer(known));
+        count.outcome()
+    }
+}
+
+/// The wall clock of the story.
+fn wall(now: Moment) -> Timestamp {
+    WALL.plus(now.since(BEGIN).as_secs())
+}
+
+/// The same in milliseconds since 1970.
+pub(super) fn unix_ms(now: Moment) -> u64 {
+    WALL.0 * 1_000 + now.since(BEGIN).as_millis() as u64
+}
+
+/// The pause, give or take a quarter.
+fn jitter(dice: &mut StdRng, pause: Duration) -> Duration {
+    pause.mul_f64(dice.random_range(0.75..1.25))
+}
