@@ -290,7 +290,7 @@ impl Net {
             counters: Counters::default(),
             commands,
             changed: Notify::new(),
-            exchanges: endpoint::Exchanges::new(),
+            exchanges: endpoint::Exchanges::default(),
             table_liar: config.table_liar,
             cancel: CancellationToken::new(),
             halt: CancellationToken::new(),

@@ -14,13 +14,15 @@
 //!            ├── Repair       when a stripe is sampled, surveyed, repaired
 //!            └── Budget       bytes that upkeep may use
 //! holder ◄────── Giver        who should have a shard in its place
-//! node   ◄────── GossipPace   when tables are exchanged
+//! node   ◄─┬──── GossipPace   when tables are exchanged
+//!          └──── Admission    whose exchange may begin, and whose gives way
 //! client ◄────── Scouting     when scouts leave, to whom, by whom
 //! ```
 //!
 //! A request that is late is reported as timed out, so that another takes its place, yet its answer still counts when
 //! it comes.
 
+mod admission;
 mod budget;
 mod duty;
 mod flights;
@@ -35,6 +37,7 @@ mod scouting;
 mod spread;
 mod window;
 
+pub use admission::{Admission, Admitted, Allowance};
 pub use budget::Budget;
 pub use duty::{Watch, wardens};
 pub use flights::{FlightId, Flights, Landed};
