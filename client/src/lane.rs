@@ -131,7 +131,7 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
             }
             if self.mending.is_empty() && self.session.suspects_guard() {
                 let session = self.session.clone();
-                self.mending.spawn(async move { session.mend_guard().await });
+                self.mending.spawn(async move { session.heed_silence().await });
             }
             // Nothing leaves meanwhile: it would be lost.
             while self.mending.join_next().await.is_some() {}

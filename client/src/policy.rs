@@ -28,6 +28,8 @@ pub const fn is_proof(came: usize, sampled: usize) -> bool {
 pub const RECORD_TRIES: u32 = 4;
 /// See [`RECORD_TRIES`].
 pub const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// Guards tried before the bootstrap nodes are asked.
+pub const GUARDS_TRIED_MAX: usize = 12;
 /// After this long without a connection the next guard is tried beside the first one.
 pub const GUARD_STAGGER: Duration = Duration::from_millis(700);
 /// The guard knows who asks: it is asked for nothing itself while there is another. The factor on its chance to answer.

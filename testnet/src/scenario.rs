@@ -32,7 +32,7 @@ pub use stage::{StageError, StageKind, Theatre};
 pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
 
 /// The scenarios of the repository.
-pub const SHIPPED: [(&str, &str); 23] = [
+pub const SHIPPED: [(&str, &str); 24] = [
     ("bad-links", include_str!("../scenarios/bad-links.toml")),
     ("bootstrap-gone", include_str!("../scenarios/bootstrap-gone.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
@@ -48,6 +48,7 @@ pub const SHIPPED: [(&str, &str); 23] = [
     ("hanging", include_str!("../scenarios/hanging.toml")),
     ("hostile-relays", include_str!("../scenarios/hostile-relays.toml")),
     ("lying-holders", include_str!("../scenarios/lying-holders.toml")),
+    ("made-up-nodes", include_str!("../scenarios/made-up-nodes.toml")),
     ("narrow-links", include_str!("../scenarios/narrow-links.toml")),
     ("nat", include_str!("../scenarios/nat.toml")),
     ("partition-and-heal", include_str!("../scenarios/partition-and-heal.toml")),

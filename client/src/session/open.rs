@@ -7,7 +7,7 @@ use crate::cpu::Account;
 use crate::error::Error;
 use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
-use crate::policy::{CROSS_CHECK, GUARD_STAGGER};
+use crate::policy::{CROSS_CHECK, GUARD_STAGGER, GUARDS_TRIED_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use futures::future::join_all;
@@ -32,8 +32,6 @@ const TABLE_NODES_MIN: usize = 5;
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 /// Rounds in which no bootstrap node answers, until nobody is there: each ends at once if all refuse, or within [`SYNC_DEADLINE`].
 const ENTER_TRIES_MAX: u32 = 3;
-/// Guards tried before the bootstrap nodes are asked.
-const GUARDS_TRIED_MAX: usize = 12;
 /// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
 const CROSS_CHECKED: usize = 3;
 /// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
@@ -359,7 +357,7 @@ impl Session {
             lock(&self.guards).failed(&guard, moment());
             self.find_guard(false, &mut Vec::new()).await;
         }
-        self.experience().outcomes.forgive();
+        self.experience().outcomes.forgive_silence();
         *lock(&self.mended) = moment();
     }
 

@@ -24,6 +24,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 const DOUBTED_AFTER: u32 = 3;
 /// From so many proven relays on, scouts go by them.
 const PROVEN_RELAYS_MIN: usize = 4;
+/// Nodes of those that have answered that are asked whether the guard lets anything through, and the least for a way to one of
+/// them by two others.
+const WITNESSES_MAX: usize = 8;
+const WITNESSES_MIN: usize = 3;
 
 /// When scouts left last, and how often.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +75,20 @@ impl Scouting {
         let mut relays = if proven.len() >= PROVEN_RELAYS_MIN { proven } else { table.relays().to_vec() };
         relays.retain(|id| id != guard);
         relays
+    }
+
+    /// Who could say, after many silences, that it is not the guard who is silent: nodes that have proven themselves of late, to
+    /// be sought by way of each other. None if there are too few for that.
+    pub fn witnesses(
+        rng: &mut impl Rng,
+        table: &NodeTable,
+        outcomes: &Outcomes,
+        guard: &NodeId,
+        now: Moment,
+    ) -> Vec<NodeId> {
+        let proven = outcomes.proven(table, now).filter(|id| *id != guard).copied();
+        let some = sample(rng, proven, WITNESSES_MAX);
+        if some.len() < WITNESSES_MIN { Vec::new() } else { some }
     }
 
     /// A way to a holder by two of the relays; none if there are too few.
@@ -150,6 +168,18 @@ mod tests {
             assert!(middle != back && ![middle, back].contains(&relays[0]));
         }
         assert_eq!(Scouting::path(&mut rng, &relays[..2], &relays[0]), None);
+    }
+
+    #[test]
+    fn who_has_answered_is_a_witness_for_the_guard() {
+        let (table, mut outcomes, ids) = found(30);
+        let mut rng = StdRng::seed_from_u64(1);
+        outcomes.answer(&ids[30..32], NOW);
+        assert!(Scouting::witnesses(&mut rng, &table, &outcomes, &ids[99], NOW).is_empty(), "no way to one of two");
+        outcomes.answer(&ids[32..50], NOW);
+        let witnesses = Scouting::witnesses(&mut rng, &table, &outcomes, &ids[31], NOW);
+        assert!(witnesses.len() == WITNESSES_MAX && witnesses.iter().all(|id| ids[30..50].contains(id)));
+        assert!(!witnesses.contains(&ids[31]), "nobody is a witness for himself");
     }
 
     #[test]

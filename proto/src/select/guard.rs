@@ -62,14 +62,19 @@ impl GuardList {
 
     /// Drops guards that have served their time, and draws new ones where the sample is short of usable ones. Returns
     /// whether it changed (then keep it on disk).
+    ///
+    /// As long as nobody of the sample ever answered, those that were tried in vain give way to others: they have seen nothing, and
+    /// on a first run liars may have named so many nodes that nobody is that the whole sample is of these.
     pub fn refill(&mut self, rng: &mut impl CryptoRng, table: &NodeTable, own: Option<NodeId>, now: Timestamp) -> bool {
         let before = self.guards.len();
         self.guards.retain(|guard| guard.added.plus(LIFETIME_SECONDS) > now);
         let mut changed = self.guards.len() != before;
         let relays = table.relays();
         let wanted = (relays.len() / SAMPLE_SHARE).clamp(SAMPLE_MIN, SAMPLE_MAX);
+        let nobody_answered = self.guards.iter().all(|guard| guard.standing == Standing::Drawn);
+        let is_usable = |guard: &Guard| is_relay(table, &guard.id) && !(nobody_answered && guard.failed.is_some());
         for _ in 0..DRAWS_MAX {
-            let usable = self.guards.iter().filter(|guard| is_relay(table, &guard.id)).count();
+            let usable = self.guards.iter().filter(|guard| is_usable(guard)).count();
             if usable >= wanted {
                 break;
             }
@@ -78,8 +83,8 @@ impl GuardList {
                 continue;
             }
             if self.guards.len() >= SAMPLE_MAX {
-                // Room is made only by those that have left the network, the unconfirmed and the older first.
-                let gone = self.guards.iter().enumerate().filter(|(_, guard)| !is_relay(table, &guard.id));
+                // Room is made only by those that cannot be used, the unconfirmed and the older first.
+                let gone = self.guards.iter().enumerate().filter(|(_, guard)| !is_usable(guard));
                 match gone
                     .min_by_key(|(_, guard)| (guard.standing == Standing::Confirmed, guard.added))
                     .map(|(place, _)| place)
@@ -302,6 +307,33 @@ mod tests {
         assert!(guards.any_in(&table_of(&others)));
         assert_eq!(guards.len(), SAMPLE_MAX);
         assert!(guards.choose(&table_of(&others), moment(0), &[]).is_some());
+    }
+
+    #[test]
+    fn a_sample_of_which_nobody_ever_answered_gives_way() {
+        let (table, mut guards) = sampled(84);
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut all: Vec<NodeId> = Vec::new();
+        for round in 0..20 {
+            let mut tried = Vec::new();
+            while let Some(next) = guards.choose(&table, moment(round), &tried) {
+                guards.failed(&next, moment(round));
+                tried.push(next);
+            }
+            assert!(guards.len() <= SAMPLE_MAX);
+            all.extend(tried);
+            guards.refill(&mut rng, &table, None, WALL.plus(round));
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert!(all.len() > 60, "{}", all.len());
+        // Once somebody has answered, the sample stays as it is, whoever else does not.
+        let known = guards.choose(&table, moment(100), &[]).unwrap();
+        guards.reached(&known);
+        let before: Vec<NodeId> = guards.guards.iter().map(|guard| guard.id).collect();
+        before.iter().for_each(|id| guards.failed(id, moment(101)));
+        assert!(!guards.refill(&mut rng, &table, None, WALL.plus(102)));
+        assert!(before.iter().all(|id| guards.contains(id)));
     }
 
     proptest! {

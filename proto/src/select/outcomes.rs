@@ -94,6 +94,8 @@ pub struct Outcomes {
     proven: Vec<NodeId>,
     distrusted: BTreeSet<NodeId>,
     base: f64,
+    /// The same when the last answer came.
+    base_then: f64,
     noise: f64,
     silent: u32,
     answered_at: Option<Moment>,
@@ -113,6 +115,7 @@ impl Outcomes {
             proven: Vec::new(),
             distrusted: BTreeSet::new(),
             base: BASE_START,
+            base_then: BASE_START,
             noise: NOISE_START,
             silent: 0,
             answered_at: None,
@@ -197,6 +200,7 @@ impl Outcomes {
                 self.proven.push(*node);
             }
         }
+        self.base_then = self.base;
     }
 
     /// Whether somebody on the way of a request that leaves now was found dead.
@@ -276,13 +280,26 @@ impl Outcomes {
         self.silent >= GUARD_SILENCE
     }
 
-    /// Forgets that requests went unanswered, and whom they were blamed on: it was the guard, or our own network.
+    /// Forgets that requests went unanswered, and whom they were blamed on: the guard let through only what it liked.
     pub fn forgive(&mut self) {
+        self.forgive_after(None);
+    }
+
+    /// Forgets what went unanswered since the last answer: then the guard, or our own network, fell silent. What was found out before
+    /// is as true as it was.
+    pub fn forgive_silence(&mut self) {
+        self.forgive_after(self.answered_at);
+    }
+
+    fn forgive_after(&mut self, last: Option<Moment>) {
         self.silent = 0;
-        self.base = self.base.max(BASE_START);
+        self.base = self.base.max(if last.is_some() { self.base_then } else { BASE_START });
         self.noise = NOISE_START;
-        self.scores.retain(|_, score| score.answered || score.listed);
-        self.scores.values_mut().for_each(|score| score.chance = score.chance.max(BASE_START));
+        let is_forgiven = |score: &Score| last.is_none_or(|last| score.at > last);
+        self.scores.retain(|_, score| score.answered || score.listed || !is_forgiven(score));
+        for score in self.scores.values_mut().filter(|score| is_forgiven(score)) {
+            score.chance = score.chance.max(BASE_START);
+        }
     }
 
     fn set(&mut self, node: NodeId, chance: f64, answered: bool, now: Moment) -> &mut Score {

@@ -55,10 +55,8 @@ impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
         let subnet: Subnet = format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?;
         let mut cast = cast(scenario);
-        let lies = match &scenario.table_liars {
-            None => None,
-            Some(liars) => Some((conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone())),
-        };
+        let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
+        let lies = scenario.table_liars.as_ref().map(conspire);
         let options = UpOptions {
             dir: theatre.dir.join("net"),
             name: container_name().map_err(broken)?,

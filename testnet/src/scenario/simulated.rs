@@ -108,11 +108,13 @@ impl Stage {
             sights: Sights::new(scenario.coalition.is_some()),
         };
         let quota = scenario.quota_mib.or(scenario.disk_mib).map_or(QUOTA_BYTES, |mib| mib << 20);
+        let tells = scenario.table_liars.is_some() || scenario.slow_peers > 0;
         for number in 0..scenario.nodes {
-            let key = match scenario.table_liars {
+            let key = if tells {
                 // Its id is verified.
-                Some(_) => NodeKey::search(&mut dice(seed, "worked key", number.into())).1,
-                None => key(seed, number.into()),
+                NodeKey::search(&mut dice(seed, "worked key", number.into())).1
+            } else {
+                key(seed, number.into())
             };
             let mut node = Node::new(key, network_of(number.into()), quota);
             let lies = scenario.adversary.iter().find(|one| one.nodes.contains(&number));
@@ -121,10 +123,12 @@ impl Stage {
             node.meddle = meddles.map(|one| one.how);
             stage.add(node)?;
         }
-        if let Some(liars) = &scenario.table_liars {
+        if tells {
+            let liars = scenario.table_liars.as_ref();
             let mut gossip = Gossip::new(liars, &stage.nodes, dice(seed, "gossip", 0), stage.now)?;
             stage.nodes.iter().try_for_each(|node| says(node, 0, stage.now).map(|says| gossip.add(says)))?;
             stage.now = gossip.settle()?;
+            gossip.occupy(scenario.slow_peers);
             stage.known = Known::Told(Box::new(gossip));
         }
         Ok(stage)
@@ -323,7 +327,15 @@ impl Stage {
     /// What is in node tables, where some lie about them.
     pub(super) fn tables(&self) -> Option<Tables> {
         match &self.known {
-            Known::Told(gossip) => Some(gossip.tables()),
+            Known::Told(gossip) => gossip.judged(),
+            Known::Alike(_) => None,
+        }
+    }
+
+    /// Exchanges of slow peers that nodes have ended, where there are such peers.
+    pub(super) fn ended_slow(&self) -> Option<usize> {
+        match &self.known {
+            Known::Told(gossip) => gossip.ended_slow(),
             Known::Alike(_) => None,
         }
     }

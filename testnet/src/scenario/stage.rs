@@ -207,7 +207,7 @@ impl Stage {
             Self::Memory(stage) => Ok(stage.ended_slow()),
             Self::Processes(stage) => ended_slow(stage.slow.as_mut()).await,
             Self::Docker(stage) => ended_slow(stage.slow.as_mut()).await,
-            Self::Sim(_) => Ok(None),
+            Self::Sim(stage) => Ok(stage.ended_slow()),
         }
     }
 
@@ -265,11 +265,9 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             }
         }
     }
-    if kind == StageKind::Sim && scenario.table_liars.is_some() && any(|step| matches!(step, Step::Eclipse { .. })) {
+    let tells = scenario.table_liars.is_some() || scenario.slow_peers > 0;
+    if kind == StageKind::Sim && tells && any(|step| matches!(step, Step::Eclipse { .. })) {
         return Some("simulated ids are ground without the work that nodes ask for which exchange tables");
-    }
-    if kind == StageKind::Sim && scenario.slow_peers > 0 {
-        return Some("slow peers are not simulated");
     }
     None
 }
@@ -329,8 +327,9 @@ mod tests {
         assert_eq!(where_to("hostile-relays"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("colluding-relays"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("eclipse-stripe"), ["memory", "processes", "docker", "sim"]);
+        assert_eq!(where_to("made-up-nodes"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("table-liars"), ["memory", "processes", "docker", "sim"]);
-        assert_eq!(where_to("slow-loris"), ["memory", "processes", "docker"]);
+        assert_eq!(where_to("slow-loris"), ["memory", "processes", "docker", "sim"]);
         assert_eq!(where_to("rot"), ["memory", "processes", "sim"]);
     }
 

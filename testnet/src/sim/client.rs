@@ -3,7 +3,7 @@
 
 use super::SimError;
 use super::world::WALL;
-use palimpsest_client::policy::{GUARD_AS_HOLDER, GUARD_STAGGER, UNSENT_MAX};
+use palimpsest_client::policy::{GUARD_AS_HOLDER, GUARD_STAGGER, GUARDS_TRIED_MAX, UNSENT_MAX};
 use palimpsest_proto::flow::{FlightId, Flights, Scouting};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::select::{GuardList, NodeTable, Outcomes, PASSED_OVER, PathRules, choose_path};
@@ -21,6 +21,9 @@ pub(crate) const STRAYS: f64 = 0.2;
 /// What comes within so long is looked at together: a gather puts its plan in order anew after each bad answer, and that is what a
 /// simulation of a hostile network spends its time on.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Times that the guards are tried by somebody who enters.
+const ENTER_ROUNDS: usize = 5;
 
 /// The relays of a path: what must differ between two requests for the same thing.
 pub(crate) type Way = (NodeId, NodeId);
@@ -131,7 +134,7 @@ impl<'a, W: Wire> Session<'a, W> {
         (now, deadline): (Moment, Moment),
     ) -> Result<Session<'a, W>, SimError> {
         let mut entered = now;
-        let guard = find_guard(table, dice, guards, wire, &mut entered)?;
+        let guard = enter(table, dice, guards, wire, &mut entered)?;
         Ok(Session {
             table,
             dice,
@@ -281,6 +284,30 @@ impl<'a, W: Wire> Session<'a, W> {
         Lost::Unsent
     }
 
+    /// Many requests in a row went unanswered. If somebody who has answered before does so now, it is not the guard's fault; else
+    /// the guard is mended.
+    fn heed_silence(&mut self) {
+        let Session { table, dice, wire, guard, outcomes, flights, now, .. } = self;
+        let witnesses = Scouting::witnesses(dice, table, outcomes, guard, *now);
+        let wait = flights.window().timeout();
+        let seek = |holder: &NodeId| {
+            let path = Scouting::path(dice, &witnesses, holder)?;
+            let route = Route { guard: *guard, middle: path.middle, holder: *holder, back: path.back };
+            Some((wire.scout(dice, &route, *now)?, path.nodes(*holder)))
+        };
+        let first = witnesses.iter().filter_map(seek).min_by_key(|(after, _)| *after);
+        match first.filter(|(after, _)| *after <= wait) {
+            Some((after, nodes)) => {
+                *now = *now + after;
+                outcomes.answer(&nodes, *now);
+            }
+            None => {
+                *now = *now + if witnesses.is_empty() { Duration::ZERO } else { wait };
+                self.mend_guard();
+            }
+        }
+    }
+
     /// Makes sure that the guard still answers; takes another one if not, or if nothing ever came back by it. Whoever was
     /// blamed meanwhile is forgiven.
     fn mend_guard(&mut self) {
@@ -292,13 +319,31 @@ impl<'a, W: Wire> Session<'a, W> {
                 self.guard = guard;
             }
         }
-        self.outcomes.forgive();
+        self.outcomes.forgive_silence();
         self.mended = self.now;
     }
 }
 
+/// Enters by the first guard that answers: a sample of which nobody does gives way to another one.
+pub(crate) fn enter(
+    table: &NodeTable,
+    dice: &mut StdRng,
+    guards: &mut GuardList,
+    wire: &mut impl Wire,
+    now: &mut Moment,
+) -> Result<NodeId, SimError> {
+    let mut entered = Err(SimError::TooSmall);
+    for _ in 0..ENTER_ROUNDS {
+        entered = find_guard(table, dice, guards, wire, now);
+        if entered.is_ok() {
+            break;
+        }
+    }
+    entered
+}
+
 /// The first guard of the sample that answers.
-pub(crate) fn find_guard(
+fn find_guard(
     table: &NodeTable,
     dice: &mut StdRng,
     guards: &mut GuardList,
@@ -307,7 +352,9 @@ pub(crate) fn find_guard(
 ) -> Result<NodeId, SimError> {
     guards.refill(dice, table, None, WALL);
     let mut tried = Vec::new();
-    while let Some(guard) = guards.choose(table, *now, &tried) {
+    while tried.len() < GUARDS_TRIED_MAX
+        && let Some(guard) = guards.choose(table, *now, &tried)
+    {
         if wire.admits(&guard) {
             guards.reached(&guard);
             return Ok(guard);
@@ -389,7 +436,7 @@ impl<W: Wire, T: Clone> Lane<'_, '_, W, T> {
         }
         self.session.scout();
         if self.session.outcomes.suspects_guard() {
-            self.session.mend_guard();
+            self.session.heed_silence();
         }
         Ok(news)
     }

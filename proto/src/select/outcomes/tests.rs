@@ -110,6 +110,26 @@ fn a_dead_guard_is_seen_and_forgiven_to_the_others() {
     assert!(n.iter().all(|id| outcomes.chance(&table, id, moment(2)) > 0.5));
 }
 
+/// The guard dies after half of the others were found dead: these are not asked again.
+#[test]
+fn what_was_found_out_before_the_guard_fell_silent_stays() {
+    let (table, n) = ids(6);
+    let mut outcomes = Outcomes::new();
+    (0..3).for_each(|_| _ = outcomes.silence(&table, false, &n[3..4], moment(1000)));
+    outcomes.answer(&n[..3], moment(1001));
+    let base = outcomes.base();
+    (0..40).for_each(|_| _ = outcomes.silence(&table, false, &[n[0], n[1], n[4]], moment(1002)));
+    assert!(outcomes.suspects_guard() && outcomes.base() < base);
+    let chance = |outcomes: &Outcomes, of: usize| outcomes.chance(&table, &n[of], moment(1002));
+    let mut all = outcomes.clone();
+    outcomes.forgive_silence();
+    assert!(!outcomes.suspects_guard() && outcomes.base() == base);
+    assert!(chance(&outcomes, 0) > 0.9 && chance(&outcomes, 4) == base && chance(&outcomes, 3) < FOUND_DEAD);
+    // A guard that let some through all the time is to blame for those, too.
+    all.forgive();
+    assert!(chance(&all, 3) > 0.9 && chance(&all, 4) > 0.9 && all.base() > base);
+}
+
 #[test]
 fn who_was_found_dead_tells_nothing_new() {
     let (table, n) = ids(3);

@@ -3,6 +3,7 @@
 //! `client::net::{gossip, sync}`, and who is reached is made up. Exchanges take no time.
 
 mod peer;
+mod slow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IteratorRandom, SliceRandom};
 
 use self::peer::Peer;
+use self::slow::Slow;
 use super::failure::Failure;
 use super::nodes::{Node, Nodes};
 use super::wire::Line;
@@ -26,7 +28,7 @@ use crate::liars::Plot;
 use crate::scenario::stage::{StageError, broken};
 use crate::scenario::tables::Count;
 use crate::scenario::{TableLiars, Tables};
-use crate::sim::client::{BEGIN, Wire, find_guard};
+use crate::sim::client::{BEGIN, Wire, enter};
 use crate::sim::world::WALL;
 
 /// Nodes that newcomers are told of: the first ones.
@@ -60,6 +62,10 @@ enum Event {
     Verify(usize, NodeId),
     /// A node's dial of somebody who says nothing ends.
     InVain(usize, NodeId),
+    /// A slow peer begins an exchange with a node.
+    Trickle(usize, usize),
+    /// A node ends an exchange that has taken too long.
+    TooSlow(usize, u64),
 }
 
 /// Where a dial leads.
@@ -86,10 +92,18 @@ pub(super) struct Gossip {
     /// What the publisher kept, and whom each stranger knew at the end.
     publisher: Option<NodeTable>,
     known: Vec<Vec<NodeId>>,
+    slow: Slow,
 }
 
 impl Gossip {
-    pub(super) fn new(liars: &TableLiars, nodes: &Nodes, dice: StdRng, now: Moment) -> Result<Gossip, StageError> {
+    pub(super) fn new(
+        liars: Option<&TableLiars>,
+        nodes: &Nodes,
+        dice: StdRng,
+        now: Moment,
+    ) -> Result<Gossip, StageError> {
+        let nobody = TableLiars { nodes: Vec::new(), made_up: 0, unworked: 0, seed: 0 };
+        let liars = liars.unwrap_or(&nobody);
         let place = |number: u32| -> Result<Multiaddr, StageError> {
             format!("/ip4/198.18.{}.{}/tcp/4646", number >> 8, number & 0xff).parse().map_err(broken)
         };
@@ -108,6 +122,7 @@ impl Gossip {
             thought_of: 0,
             publisher: None,
             known: Vec::new(),
+            slow: Slow::default(),
         })
     }
 
@@ -195,7 +210,9 @@ impl Gossip {
                     self.in_vain(number, &whom);
                 }
             }
-            _ => {}
+            Event::Trickle(slow, node) => self.trickle(slow, node),
+            Event::TooSlow(node, number) => self.end_slow(node, number),
+            Event::Exchange(_) | Event::Meeting(_) | Event::Verify(..) => {}
         }
     }
 
@@ -259,6 +276,8 @@ impl Gossip {
         }
         let [own, partners] = [number, partner].map(|one| self.peers[one].id());
         self.dial(number, partners);
+        let stranger = self.peers[partner].table.get(&own).is_none();
+        let Some(place) = self.begin(partner, own, stranger) else { return };
         let [ours, theirs] = [number, partner].map(|one| *self.peers[one].table.digests());
         let told = self.told(partner, &ours);
         self.merge(number, told);
@@ -267,6 +286,7 @@ impl Gossip {
         if !back.0.is_empty() || self.peers[partner].table.get(&own).is_some() {
             self.merge(partner, back);
         }
+        self.end(partner, &own, place);
     }
 
     /// What a node tells somebody with these digests: descriptors, and who is lost.
@@ -317,6 +337,7 @@ impl Gossip {
             }
             (peer.runs, peer.up, peer.cut_off) = (node.runs, node.is_up(), node.cut_off);
         }
+        self.drop_slow();
         for number in 0..self.peers.len() {
             let (kept, broken): (BTreeSet<usize>, BTreeSet<usize>) = std::mem::take(&mut self.peers[number].connected)
                 .into_iter()
@@ -352,7 +373,7 @@ impl Gossip {
                 self.tell_newcomer(line)
             }
         };
-        let guard = match find_guard(&table, dice, guards, line, from) {
+        let guard = match enter(&table, dice, guards, line, from) {
             Ok(guard) => guard,
             Err(_) if table.is_empty() => return Err(Failure::NobodyKnown),
             Err(error) => return Err(Failure::Sim(error)),
@@ -385,7 +406,10 @@ impl Gossip {
 
     fn tell_client(&mut self, client: &mut Peer, number: usize, heed: Heed) {
         for _ in 0..SYNC_ROUNDS_MAX {
+            // Nodes know no clients.
+            let Some(place) = self.begin(number, client.id(), true) else { return };
             let (descriptors, lost) = self.told(number, client.table.digests());
+            self.end(number, &client.id(), place);
             client.merge(&mut self.dice, &descriptors, self.now);
             client.hear(&lost, heed, |_| false, self.now);
             if descriptors.len() < DESCRIPTORS_MAX {
@@ -407,8 +431,13 @@ impl Gossip {
         }
     }
 
+    /// What is in node tables, where somebody lies about them.
+    pub(super) fn judged(&self) -> Option<Tables> {
+        (!self.liars.is_empty()).then(|| self.tables())
+    }
+
     /// What is in the tables of honest nodes that are up, and in those of strangers.
-    pub(super) fn tables(&self) -> Tables {
+    fn tables(&self) -> Tables {
         let members: Vec<NodeId> = self.peers.iter().map(Peer::id).collect();
         let is_honest = |number: &usize| !self.liars.contains(number) && self.peers[*number].up;
         let honest: Vec<usize> = (0..self.peers.len()).filter(is_honest).collect();

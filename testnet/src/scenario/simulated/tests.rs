@@ -113,6 +113,17 @@ async fn liars_about_the_table_are_found_out() {
     assert_eq!(told(text, 1).await.1, story);
 }
 
+/// Slow peers have all the exchanges that strangers may have with a node; whoever comes takes the oldest one's place.
+#[tokio::test]
+async fn slow_peers_keep_nobody_out() {
+    let (_, text) = SHIPPED.into_iter().find(|(name, _)| *name == "slow-loris").unwrap();
+    let (verdicts, story) = told(text, 1).await;
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    // 32 peers with two exchanges each are more than the 48 that strangers may have: some lose their places, and try again.
+    assert!(story.ended_slow.unwrap() > 16 * 48, "{:?}", story.ended_slow);
+    assert_eq!(told(text, 1).await.1, story);
+}
+
 /// Of twenty-four nodes one is left: the oracle says what is broken, and nothing else is.
 #[tokio::test]
 async fn a_network_that_is_gone_keeps_nothing() {

@@ -1,10 +1,10 @@
 //! A simulated node's, or client's, table and what it makes of what it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use palimpsest_proto::flow::GossipPace;
+use palimpsest_proto::flow::{Admission, Allowance, GossipPace};
 use palimpsest_proto::ids::{NodeId, NodePrefix};
 use palimpsest_proto::record::SignedNodeDescriptor;
 use palimpsest_proto::select::{Heed, Inserted, NodeTable, Presence};
@@ -27,6 +27,9 @@ pub(super) struct Peer {
     /// Whom it is dialling for the first time, and to whom it is connected.
     pub(super) meeting: BTreeSet<NodeId>,
     pub(super) connected: BTreeSet<usize>,
+    /// Exchanges that others have under way with it, and what each may still begin.
+    pub(super) admission: Admission,
+    pub(super) allowances: BTreeMap<NodeId, Allowance>,
 }
 
 /// What a merge did.
@@ -63,6 +66,8 @@ impl Peer {
             next: now,
             meeting: BTreeSet::new(),
             connected: BTreeSet::new(),
+            admission: Admission::default(),
+            allowances: BTreeMap::new(),
         }
     }
 
