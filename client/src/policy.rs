@@ -43,3 +43,7 @@ pub const UNSENT_MAX: u32 = 1024;
 pub const UNSENT_FREE: usize = 4;
 /// How long a first run compares tables, once it has one.
 pub const CROSS_CHECK: Duration = Duration::from_millis(800);
+/// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
+pub const CROSS_CHECKED: usize = 3;
+/// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
+pub const SYNC_ROUNDS_MAX: usize = 64;

@@ -293,7 +293,7 @@ impl Session {
             Err(Unanswered::Silent) => Err(Lost::TimedOut),
             Err(Unanswered::Unsent) => {
                 // Whoever tries next shall not fail for the same reason.
-                self.mend_guard().await;
+                self.mend_guard(moment()).await;
                 Err(self.unsent())
             }
         }

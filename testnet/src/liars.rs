@@ -35,6 +35,8 @@ struct Known {
     liars: BTreeSet<NodeId>,
     /// What each honest node said first.
     first: BTreeMap<NodeId, Bytes>,
+    /// What those say whose ids cost no work, signed once.
+    unworked: Vec<Bytes>,
 }
 
 impl Plot {
@@ -70,7 +72,8 @@ impl Plot {
             .filter(|key| !key.id().is_worked())
             .take(unworked)
             .collect();
-        let known = Mutex::new(Known { liars: liars.into_iter().collect(), first: BTreeMap::new() });
+        let known =
+            Mutex::new(Known { liars: liars.into_iter().collect(), first: BTreeMap::new(), unworked: Vec::new() });
         Plot { made_up: nodes, unworked, known, _silence: None }
     }
 
@@ -101,10 +104,12 @@ impl Plot {
                 told.lost.extend(id.0.first_chunk().map(|prefix| (*prefix, Duration::ZERO)));
             }
         }
-        let somewhere = Multiaddr::from(Protocol::Memory(1));
-        let unworked = self.unworked.iter().map(|key| (key, &somewhere));
-        let made_up = self.made_up.iter().map(|(key, address)| (key, address)).chain(unworked);
-        told.descriptors.extend(made_up.filter_map(|(key, address)| describe(key, address, unix_ms).ok()));
+        told.descriptors.extend(self.made_up.iter().filter_map(|(key, address)| describe(key, address, unix_ms).ok()));
+        if known.unworked.is_empty() {
+            let somewhere = Multiaddr::from(Protocol::Memory(1));
+            known.unworked = self.unworked.iter().filter_map(|key| describe(key, &somewhere, unix_ms).ok()).collect();
+        }
+        told.descriptors.extend(known.unworked.iter().cloned());
         told
     }
 }

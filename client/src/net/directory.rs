@@ -212,10 +212,19 @@ impl Directory {
         heed: Heed,
         connected: impl Fn(&NodeId) -> bool,
     ) -> u64 {
-        let hearsay = {
-            let table = self.read();
-            self.presence().hear(&table, lost, heed, connected, clock::moment())
-        };
-        hearsay.apply(&mut self.write())
+        let now = clock::moment();
+        match heed {
+            Heed::Ignored => 0,
+            Heed::Weighed if lost.is_empty() => 0,
+            Heed::Weighed => {
+                let hearsay = Presence::hear(&self.read(), &self.local, lost, heed, connected, now);
+                // What was seen in between counts more.
+                hearsay.apply(&mut self.write())
+            }
+            Heed::Believed => {
+                let mut table = self.write();
+                Presence::hear(&table, &self.local, lost, heed, connected, now).apply(&mut table)
+            }
+        }
     }
 }

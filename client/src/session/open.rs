@@ -7,7 +7,7 @@ use crate::cpu::Account;
 use crate::error::Error;
 use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
-use crate::policy::{CROSS_CHECK, GUARD_STAGGER, GUARDS_TRIED_MAX};
+use crate::policy::{CROSS_CHECK, CROSS_CHECKED, GUARD_STAGGER, GUARDS_TRIED_MAX, SYNC_ROUNDS_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use futures::future::join_all;
@@ -18,6 +18,7 @@ use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::onion::Ring;
 use palimpsest_proto::secret::Secret;
 use palimpsest_proto::select::{GuardList, NodeTable, Outcomes};
+use palimpsest_proto::time::Moment;
 use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -32,10 +33,6 @@ const TABLE_NODES_MIN: usize = 5;
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 /// Rounds in which no bootstrap node answers, until nobody is there: each ends at once if all refuse, or within [`SYNC_DEADLINE`].
 const ENTER_TRIES_MAX: u32 = 3;
-/// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
-const CROSS_CHECKED: usize = 3;
-/// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
-const SYNC_ROUNDS_MAX: usize = 64;
 /// How long one exchange of tables may take.
 const SYNC_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of a cached table or guard list at most.
@@ -262,11 +259,13 @@ impl Session {
         true
     }
 
-    /// The next guard to try, the sample filled up first if need be.
+    /// The next guard to try. The sample is filled up if none was `asked` yet: who was may still answer, and stays in it.
     pub(super) fn next_guard(&self, asked: &[NodeId]) -> Option<NodeId> {
         let table = self.table();
         let mut guards = lock(&self.guards);
-        guards.refill(&mut rand::rng(), &table, self.own_id(), self.net.wall().now());
+        if asked.is_empty() {
+            guards.refill(&mut rand::rng(), &table, self.own_id(), self.net.wall().now());
+        }
         guards.choose(&table, moment(), asked)
     }
 
@@ -333,9 +332,8 @@ impl Session {
     }
 
     /// Makes sure that the guard still answers; takes another one if not. Whoever was blamed meanwhile is forgiven. Who
-    /// asks for it while it is being done waits for the end: what leaves before would be lost.
-    pub(crate) async fn mend_guard(&self) {
-        let asked = moment();
+    /// `asked` for it before it was done waits for the end: what leaves before would be lost.
+    pub(crate) async fn mend_guard(&self, asked: Moment) {
         let _mending = self.mending.lock().await;
         let mended = *lock(&self.mended);
         if mended >= asked {

@@ -44,19 +44,22 @@ impl Session {
     /// Many requests in a row went unanswered. If somebody who has answered before does so now, it is not the guard's fault; else
     /// the guard is mended. Who is sought is sought at once: others may be comparing guards meanwhile, for seconds.
     pub(crate) async fn heed_silence(&self) {
-        let guard = self.guard();
+        let (guard, asked) = (self.guard(), moment());
         let witnesses = {
             let table = self.table();
-            Scouting::witnesses(&mut rand::rng(), &table, &self.experience().outcomes, &guard, moment())
+            Scouting::witnesses(&mut rand::rng(), &table, &self.experience().outcomes, &guard, asked)
         };
         let mut flying = self.scouts(guard, witnesses.clone(), &witnesses, Duration::ZERO);
         while let Some((nodes, came)) = flying.next().await {
             if came {
-                self.experience().outcomes.answer(&nodes, moment());
+                self.experience().outcomes.cleared(&nodes, moment());
                 return;
             }
         }
-        self.mend_guard().await;
+        // Something may have come meanwhile, or somebody else have changed the guard.
+        if self.suspects_guard() && self.guard() == guard {
+            self.mend_guard(asked).await;
+        }
     }
 
     /// Scouts to the `holders` by way of `guard` and two of the `relays` each: by which nodes they went, and whether an answer came within

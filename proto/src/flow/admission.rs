@@ -110,7 +110,7 @@ mod tests {
             all.end(&mut peer, one.number);
             begun += 1;
         }
-        assert_eq!(begun, SAVED_MAX);
+        assert!((SAVED_MAX..SAVED_MAX + 2).contains(&begun), "{begun}");
         assert!(begin(&mut all, false, NOW).is_some());
         assert!(all.begin(&mut peer, false, NOW + Duration::from_secs(1)).is_some());
     }

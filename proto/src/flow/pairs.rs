@@ -211,6 +211,29 @@ impl Pairs {
         }
     }
 
+    /// Whether somebody stayed silent who was asked for the item.
+    pub(super) fn has_silent(&self, item: usize) -> bool {
+        self.item(item).iter().any(|pair| pair.timeouts > 0)
+    }
+
+    /// Lets those be asked for the item again who live after all, though they stayed silent, for this item or others; whether there
+    /// are any.
+    pub(super) fn reopen(&mut self, item: usize, lives: impl Fn(&NodeId) -> bool) -> bool {
+        let Some(Item { pairs, .. }) = self.items.get_mut(item) else { return false };
+        let mut any = false;
+        for pair in pairs.iter_mut().filter(|pair| lives(&pair.node)) {
+            if pair.state == State::Spent && pair.timeouts >= PAIR_TIMEOUTS_MAX {
+                pair.state = State::Open;
+            }
+            (pair.timeouts, pair.unsent) = (0, 0);
+            if let Some(record) = self.records.get_mut(pair.number) {
+                record.timeouts = 0;
+            }
+            any |= pair.state == State::Open;
+        }
+        any
+    }
+
     /// The node asked to be asked later.
     pub(super) fn busy(&mut self, item: usize, node: &NodeId, retry: Duration, now: Moment) {
         if let Some(pair) = self.pair_mut(item, node) {

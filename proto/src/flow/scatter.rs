@@ -4,6 +4,9 @@
 //! dead); then the shard goes to the next candidate, where readers look next. No holder gets more than its cap while
 //! others have room, and none gets enough to rebuild the stripe while another candidate has room.
 //!
+//! A shard for which all stayed silent rests for a while: on the way the relays may have been dead, and who turns out to live
+//! meanwhile is asked once more.
+//!
 //! Only when no candidate that lives is left, and some of them said that they are full, the shard is diverted
 //! ([`crate::select::diversions`]).
 
@@ -18,6 +21,10 @@ use std::time::Duration;
 const TIMEOUTS_MAX: u8 = 2;
 /// unless it has just proven itself: then it is the relays that are silent.
 const TIMEOUTS_PROVEN_MAX: u8 = 4;
+
+/// Times that a shard rests for which nobody is left to be asked, and the first rest; each is longer than the one before by as much.
+const RESTS_MAX: u8 = 3;
+const REST: Duration = Duration::from_secs(1);
 
 /// A shard to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +83,9 @@ pub struct Scatter {
     pending: Vec<Option<NodeId>>,
     /// Shards that wait to be sent.
     queue: VecDeque<u8>,
+    /// Shards that rest, and until when; and how often each did.
+    resting: Vec<(Moment, u8)>,
+    rests: Vec<u8>,
     /// Shards that are not wanted.
     let_be: usize,
     failed: usize,
@@ -112,6 +122,8 @@ impl Scatter {
             loads,
             pending: vec![None; shards],
             queue: (0..shards).filter(|&i| stored[i].is_none() && wanted(i)).map(|i| i as u8).collect(),
+            resting: Vec::new(),
+            rests: vec![0; shards],
             let_be: (0..shards).filter(|&i| let_be(i, &stored)).count(),
             stored,
             failed: 0,
@@ -127,6 +139,7 @@ impl Scatter {
         chance: impl Fn(&NodeId) -> f64,
         diversions: impl Fn(usize) -> Vec<NodeId>,
     ) -> Option<Send> {
+        self.wake(now, &chance);
         // Each waiting shard is looked at once: those whose candidates are all busy wait on.
         for _ in 0..self.queue.len() {
             let shard = self.queue.pop_front()?;
@@ -142,10 +155,33 @@ impl Scatter {
                     return Some(Send { shard, node, attempt });
                 }
                 Choice::Wait => self.queue.push_back(shard),
-                Choice::Nobody => self.failed += 1,
+                Choice::Nobody => self.rest(shard, now),
             }
         }
         None
+    }
+
+    /// Nobody is left to be asked for this shard: it rests if somebody was silent, and else, or if it rested often, has failed.
+    fn rest(&mut self, shard: u8, now: Moment) {
+        let item = usize::from(shard);
+        if self.rests[item] < RESTS_MAX && self.pairs.has_silent(item) {
+            self.rests[item] += 1;
+            self.resting.push((now + REST * u32::from(self.rests[item]), shard));
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    /// Those whose rest is over may go to who was silent and lives; if nobody does, they rest again.
+    fn wake(&mut self, now: Moment, chance: &impl Fn(&NodeId) -> f64) {
+        let due: Vec<u8> = self.resting.extract_if(.., |(until, _)| *until <= now).map(|(_, shard)| shard).collect();
+        for shard in due {
+            if self.pairs.reopen(usize::from(shard), |node| chance(node) >= PASSED_OVER) {
+                self.queue.push_back(shard);
+            } else {
+                self.rest(shard, now);
+            }
+        }
     }
 
     /// Reports what became of a sent shard. A receipt counts also after [`ScatterOutcome::TimedOut`].
@@ -194,7 +230,8 @@ impl Scatter {
 
     /// When to poll again though nothing was answered.
     pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
-        self.pairs.poll_timeout(now)
+        let rest = self.resting.iter().map(|(until, _)| *until).min();
+        [self.pairs.poll_timeout(now), rest].into_iter().flatten().min()
     }
 
     /// Who stores each shard.
@@ -316,9 +353,10 @@ impl Scatter {
 
     /// A shard turned out to be stored after all.
     fn settle_late(&mut self, shard: u8) {
-        let waiting = self.queue.len();
+        let waiting = self.queue.len() + self.resting.len();
         self.queue.retain(|&other| other != shard);
-        if self.queue.len() == waiting && self.pending[usize::from(shard)].is_none() {
+        self.resting.retain(|(_, other)| *other != shard);
+        if self.queue.len() + self.resting.len() == waiting && self.pending[usize::from(shard)].is_none() {
             self.failed = self.failed.saturating_sub(1);
         }
     }

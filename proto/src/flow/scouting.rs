@@ -6,6 +6,7 @@
 //! must not lead them astray.
 
 use crate::ids::NodeId;
+use crate::record::Roles;
 use crate::select::{FOUND_DEAD, NodeTable, Outcomes, Path, sample};
 use crate::time::Moment;
 use rand_core::Rng;
@@ -72,13 +73,14 @@ impl Scouting {
 
     /// By whom they go: the relays that have `proven` themselves, or all while such are few; not by the guard.
     pub fn relays(table: &NodeTable, proven: Vec<NodeId>, guard: &NodeId) -> Vec<NodeId> {
+        let relays_at_all = |id: &NodeId| table.get(id).is_some_and(|node| node.signed().roles.relays);
         let mut relays = if proven.len() >= PROVEN_RELAYS_MIN { proven } else { table.relays().to_vec() };
-        relays.retain(|id| id != guard);
+        relays.retain(|id| id != guard && relays_at_all(id));
         relays
     }
 
     /// Who could say, after many silences, that it is not the guard who is silent: nodes that have proven themselves of late, to
-    /// be sought by way of each other. None if there are too few for that.
+    /// be sought by way of each other. None if there are too few for that, or if such cleared the guard too often.
     pub fn witnesses(
         rng: &mut impl Rng,
         table: &NodeTable,
@@ -86,9 +88,11 @@ impl Scouting {
         guard: &NodeId,
         now: Moment,
     ) -> Vec<NodeId> {
-        let proven = outcomes.proven(table, now).filter(|id| *id != guard).copied();
+        // Each is sought by two others.
+        let does_both = |id: &&NodeId| table.get(id).is_some_and(|node| node.signed().roles == Roles::ALL);
+        let proven = outcomes.proven(table, now).filter(|id| *id != guard).filter(does_both).copied();
         let some = sample(rng, proven, WITNESSES_MAX);
-        if some.len() < WITNESSES_MIN { Vec::new() } else { some }
+        if some.len() < WITNESSES_MIN || !outcomes.may_be_cleared() { Vec::new() } else { some }
     }
 
     /// A way to a holder by two of the relays; none if there are too few.

@@ -63,6 +63,8 @@ const GUARD_SILENCE: u32 = 32 * SILENCE;
 /// with many of these, and their silence is no news. It counts a little, since where few nodes are left it is all there is.
 const SILENCE: u32 = 4;
 const HOPELESS_SILENCE: u32 = 1;
+/// How often in a row witnesses may clear the guard.
+const CLEARINGS_MAX: u32 = 3;
 /// For how long a node that said it is full is not asked to store.
 const FULL_FOR: Duration = Duration::from_secs(300);
 
@@ -84,6 +86,8 @@ struct Score {
     /// Whether it is on the list to draw from.
     listed: bool,
     full_at: Option<Moment>,
+    /// Chance and moment of before it was blamed for the first time since the last answer.
+    before: Option<(f64, Moment)>,
 }
 
 /// How our own requests fared, node by node.
@@ -99,6 +103,8 @@ pub struct Outcomes {
     noise: f64,
     silent: u32,
     answered_at: Option<Moment>,
+    /// How often witnesses cleared the guard since the last answer to anything else.
+    clearings: u32,
 }
 
 impl Default for Outcomes {
@@ -119,6 +125,7 @@ impl Outcomes {
             noise: NOISE_START,
             silent: 0,
             answered_at: None,
+            clearings: 0,
         }
     }
 
@@ -174,12 +181,26 @@ impl Outcomes {
 
     /// An answer came, whatever it says: the nodes on its way live.
     pub fn answer(&mut self, nodes: &[NodeId], now: Moment) {
+        self.clearings = 0;
         self.came(nodes, PROVEN, now);
+    }
+
+    /// Somebody answered who was asked for nothing but that: the guard lets small packets through. Not for ever is that enough: see
+    /// [`Outcomes::may_be_cleared`].
+    pub fn cleared(&mut self, nodes: &[NodeId], now: Moment) {
+        self.clearings += 1;
+        self.came(nodes, PROVEN, now);
+    }
+
+    /// Whether witnesses may still clear the guard: one that lets through theirs only would be kept for ever.
+    pub fn may_be_cleared(&self) -> bool {
+        self.clearings < CLEARINGS_MAX
     }
 
     /// An answer came after [`Outcomes::silence`] was reported: the nodes on its way live, one of them slowly. The
     /// blame is taken back, but others are preferred to whom it fell on.
     pub fn late(&mut self, nodes: &[NodeId], now: Moment) {
+        self.clearings = 0;
         self.came(nodes, SLOW, now);
     }
 
@@ -219,10 +240,14 @@ impl Outcomes {
     /// ever, and nothing is said of the guard.
     pub fn scout_lost(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) {
         self.blame(table, nodes, now);
+        // Those that were answered left at the same time.
+        self.answered_at = self.answered_at.max(Some(now));
+        self.base_then = self.base;
     }
 
     fn blame(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
         let chances: Vec<f64> = nodes.iter().map(|node| self.chance(table, node, now)).collect();
+        let last = self.answered_at;
         let innocent = nodes.iter().all(|node| self.is_innocent(node));
         if innocent {
             self.move_noise(1.0);
@@ -236,7 +261,13 @@ impl Outcomes {
             if !answered && chance >= FOUND_DEAD {
                 self.move_base(left);
             }
-            self.set(*node, left, answered && left >= 0.5, now);
+            let before = self.scores.get(node).map(|score| (score.before, score.chance, score.at));
+            let score = self.set(*node, left, answered && left >= 0.5, now);
+            score.before = match before {
+                Some((before, _, at)) if last.is_none_or(|last| at > last) => before,
+                Some((_, chance, at)) => Some((chance, at)),
+                None => None,
+            };
         }
         if innocent { Blame::Congestion } else { Blame::Nodes }
     }
@@ -275,7 +306,8 @@ impl Outcomes {
     }
 
     /// Whether so many requests in a row went unanswered that rather the guard or our own network is gone than
-    /// everybody else. A driver then tries another guard, and calls [`Outcomes::forgive`] when answers come again.
+    /// everybody else. A driver then asks witnesses ([`crate::flow::Scouting::witnesses`]), and if none answers mends the guard and calls
+    /// [`Outcomes::forgive_silence`].
     pub fn suspects_guard(&self) -> bool {
         self.silent >= GUARD_SILENCE
     }
@@ -296,9 +328,12 @@ impl Outcomes {
         self.base = self.base.max(if last.is_some() { self.base_then } else { BASE_START });
         self.noise = NOISE_START;
         let is_forgiven = |score: &Score| last.is_none_or(|last| score.at > last);
-        self.scores.retain(|_, score| score.answered || score.listed || !is_forgiven(score));
+        // What was thought before the last answer, if there was one, is thought again.
+        let before = |score: &Score| score.before.filter(|_| last.is_some());
+        self.scores.retain(|_, score| score.answered || score.listed || !is_forgiven(score) || before(score).is_some());
         for score in self.scores.values_mut().filter(|score| is_forgiven(score)) {
-            score.chance = score.chance.max(BASE_START);
+            (score.chance, score.at) = before(score).unwrap_or((score.chance.max(BASE_START), score.at));
+            score.before = None;
         }
     }
 
@@ -310,7 +345,7 @@ impl Outcomes {
             self.scores.remove(&oldest);
             self.proven.retain(|id| *id != oldest);
         }
-        let untouched = Score { chance, at: now, answered, listed: false, full_at: None };
+        let untouched = Score { chance, at: now, answered, listed: false, full_at: None, before: None };
         let score = self.scores.entry(node).or_insert(untouched);
         (score.chance, score.at, score.answered) = (chance, now, answered);
         score

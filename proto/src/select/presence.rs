@@ -208,10 +208,11 @@ impl Presence {
         lost.into_iter().map(|(_, prefix, age)| (prefix, age)).collect()
     }
 
-    /// What another node's word on who is `lost` changes, to be applied. Who is connected lives, whatever it says.
+    /// What another node's word on who is `lost` changes, to be applied. Who is connected lives, whatever it says; of `own` self it
+    /// has no say.
     pub fn hear(
-        &self,
         table: &NodeTable,
+        own: &NodeId,
         lost: &[(NodePrefix, Duration)],
         heed: Heed,
         connected: impl Fn(&NodeId) -> bool,
@@ -223,7 +224,7 @@ impl Presence {
             Heed::Weighed => table
                 .iter()
                 .filter_map(|(id, _)| Some((*id, Some(now - *ages.get(&id.prefix())?))))
-                .filter(|(id, _)| *id != self.local && !connected(id))
+                .filter(|(id, _)| id != own && !connected(id))
                 .collect(),
             // However fresh a descriptor is. Who is not named is not lost, unless there was no room to name more.
             Heed::Believed => table

@@ -1,6 +1,6 @@
 //! The simulated stage: virtual time, one seed, and nodes that are values. Users run `proto`'s encoder, placement, guards, paths and
-//! state machines, and the bytes are real; the wire between users and nodes, and what nodes keep, is made up. Nodes do nothing unasked:
-//! no wardens, no handover, and readers put nothing back.
+//! state machines, and the bytes are real; the wire between users and nodes, and what nodes keep, is made up. Nodes do nothing unasked
+//! (no wardens, no handover), but that they exchange tables where not all know the same; readers put nothing back.
 
 mod failure;
 mod fetch;
@@ -311,7 +311,7 @@ impl Stage {
             | Step::Eclipse { .. } => return Ok(()),
         }
         if let Known::Told(gossip) = &mut self.known {
-            gossip.befell(&self.nodes, |node| says(node, 0, self.now))?;
+            gossip.befell(&self.nodes, |node| says(node, node.said(), self.now))?;
         }
         Ok(())
     }

@@ -287,7 +287,7 @@ impl<'a, W: Wire> Session<'a, W> {
     /// Many requests in a row went unanswered. If somebody who has answered before does so now, it is not the guard's fault; else
     /// the guard is mended.
     fn heed_silence(&mut self) {
-        let Session { table, dice, wire, guard, outcomes, flights, now, .. } = self;
+        let Session { table, dice, wire, guard, outcomes, flights, now, deadline, .. } = self;
         let witnesses = Scouting::witnesses(dice, table, outcomes, guard, *now);
         let wait = flights.window().timeout();
         let seek = |holder: &NodeId| {
@@ -298,11 +298,12 @@ impl<'a, W: Wire> Session<'a, W> {
         let first = witnesses.iter().filter_map(seek).min_by_key(|(after, _)| *after);
         match first.filter(|(after, _)| *after <= wait) {
             Some((after, nodes)) => {
-                *now = *now + after;
-                outcomes.answer(&nodes, *now);
+                *now = (*now + after).min(*deadline);
+                outcomes.cleared(&nodes, *now);
             }
             None => {
-                *now = *now + if witnesses.is_empty() { Duration::ZERO } else { wait };
+                let waited = if witnesses.is_empty() { Duration::ZERO } else { wait };
+                *now = (*now + waited).min(*deadline);
                 self.mend_guard();
             }
         }
@@ -319,6 +320,7 @@ impl<'a, W: Wire> Session<'a, W> {
                 self.guard = guard;
             }
         }
+        self.now = self.now.min(self.deadline);
         self.outcomes.forgive_silence();
         self.mended = self.now;
     }
@@ -515,6 +517,36 @@ mod tests {
         let mut deaf = Swallowing { deaf: vec![first(&mut guards)], dead: Vec::new() };
         let (lost, unsent, took) = ask_until_answered(&world, &mut deaf, &mut guards);
         assert!(lost > 0 && lost == unsent && took < Duration::from_secs(60), "{lost} {unsent} {took:?}");
+    }
+
+    /// Asks all of these at once, and waits until something is known of each.
+    fn ask_all(session: &mut Session<'_, Swallowing>, holders: &[NodeId]) {
+        let mut lane = session.lane();
+        holders.iter().for_each(|holder| lane.start((), *holder, (), &mut Vec::new()).unwrap());
+        while !lane.is_idle() {
+            lane.next(None).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_has_answered_clears_a_guard_that_lives_and_not_one_that_is_deaf() {
+        let world = World::new(3, 60).unwrap();
+        let mut wire = Swallowing { deaf: Vec::new(), dead: world.ids[20..].to_vec() };
+        let (mut dice, mut guards) = (dice(1, "witnesses", 0), GuardList::new());
+        let limits = (BEGIN, BEGIN + Duration::from_secs(600));
+        let mut session = Session::open(&world.table, &mut dice, &mut guards, &mut wire, limits).unwrap();
+        while session.outcomes.proven(&world.table, session.now).count() < 10 {
+            ask_all(&mut session, &world.ids);
+        }
+        let (guard, before) = (session.guard, session.mended);
+        (0..3).for_each(|_| ask_all(&mut session, &world.ids[20..]));
+        assert_eq!((session.guard, session.mended), (guard, before), "it was cleared");
+        let found_dead = |id: &&NodeId| session.outcomes.chance(&world.table, id, session.now) < 0.25;
+        assert!(world.ids[20..].iter().filter(found_dead).count() > 30, "and nobody was forgiven");
+        session.wire.deaf.push(guard);
+        (0..4).for_each(|_| ask_all(&mut session, &world.ids));
+        assert!(session.guard != guard && session.mended > before);
+        assert!(session.outcomes.answered_at().is_some_and(|last| last > session.mended));
     }
 
     #[test]

@@ -92,6 +92,40 @@ fn a_late_receipt_counts_and_ends_the_search() {
     assert!(matches!(scatter.verdict(), Some(ScatterVerdict::Placed { .. })));
 }
 
+/// All candidates are silent at first, since relays are dead; later some turn out to live.
+#[test]
+fn a_shard_for_which_all_were_silent_rests_and_goes_to_who_lives() {
+    let world = World::new(6, 5);
+    let placement = place(&world.table, &locators(0, 3), 2);
+    let scattered = |lives: &dyn Fn(&NodeId, Moment) -> bool| {
+        let mut scatter = Scatter::new(&placement, &[]);
+        let (mut now, mut asked) = (Moment::default(), 0);
+        while scatter.verdict().is_none() {
+            let chance = |id: &NodeId| if lives(id, now) { 0.9 } else { 0.05 };
+            match scatter.poll(now, chance, |_| Vec::new()) {
+                Some(send) => {
+                    asked += 1;
+                    let came = lives(&send.node, now) && now > Moment(Duration::from_secs(2));
+                    let outcome = if came { ScatterOutcome::Stored } else { ScatterOutcome::TimedOut };
+                    scatter.handle(now, send.shard, &send.node, outcome);
+                }
+                None if scatter.verdict().is_some() => {}
+                None => now = scatter.poll_timeout(now).expect("else it hangs"),
+            }
+        }
+        (scatter.verdict().unwrap(), asked, now)
+    };
+    let candidates = placement.candidates(0);
+    let living = candidates[1];
+    let (verdict, _, took) = scattered(&|id, _| *id == living);
+    assert_eq!(verdict, ScatterVerdict::Placed { loads: [(living, 3)].into() });
+    assert!(took >= Moment(REST * 3) && took <= Moment(REST * 6), "{took:?}");
+    // Where nobody lives nobody is asked again, and it ends.
+    let (verdict, asked, took) = scattered(&|_, _| false);
+    assert_eq!(verdict, ScatterVerdict::Short { placed: 0, wanted: 3 });
+    assert_eq!((asked, took), (3 * candidates.len() * usize::from(TIMEOUTS_MAX), Moment(REST * 6)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]

@@ -120,6 +120,8 @@ fn what_was_found_out_before_the_guard_fell_silent_stays() {
     let base = outcomes.base();
     (0..40).for_each(|_| _ = outcomes.silence(&table, false, &[n[0], n[1], n[4]], moment(1002)));
     assert!(outcomes.suspects_guard() && outcomes.base() < base);
+    // One that was found dead is asked again meanwhile: that changes nothing.
+    (0..3).for_each(|_| _ = outcomes.silence(&table, true, &n[3..4], moment(1002)));
     let chance = |outcomes: &Outcomes, of: usize| outcomes.chance(&table, &n[of], moment(1002));
     let mut all = outcomes.clone();
     outcomes.forgive_silence();
@@ -128,6 +130,34 @@ fn what_was_found_out_before_the_guard_fell_silent_stays() {
     // A guard that let some through all the time is to blame for those, too.
     all.forgive();
     assert!(chance(&all, 3) > 0.9 && chance(&all, 4) > 0.9 && all.base() > base);
+}
+
+#[test]
+fn what_scouts_found_stays_too() {
+    let (table, n) = ids(6);
+    let mut outcomes = Outcomes::new();
+    outcomes.answer(&n[..3], moment(1000));
+    (0..2).for_each(|_| outcomes.scout_lost(&table, &n[3..4], moment(1001)));
+    let base = outcomes.base();
+    (0..40).for_each(|_| _ = outcomes.silence(&table, false, &n[4..5], moment(1002)));
+    outcomes.forgive_silence();
+    assert!(outcomes.chance(&table, &n[3], moment(1002)) < 0.2 && outcomes.base() == base);
+}
+
+/// A guard may let through small packets only, or those of witnesses.
+#[test]
+fn witnesses_clear_a_guard_a_few_times() {
+    let (table, n) = ids(6);
+    let mut outcomes = Outcomes::new();
+    for _ in 0..CLEARINGS_MAX {
+        (0..40).for_each(|_| _ = outcomes.silence(&table, false, &n[3..], moment(1000)));
+        assert!(outcomes.suspects_guard() && outcomes.may_be_cleared());
+        outcomes.cleared(&n[..3], moment(1000));
+        assert!(!outcomes.suspects_guard());
+    }
+    assert!(!outcomes.may_be_cleared());
+    outcomes.answer(&n[..3], moment(1001));
+    assert!(outcomes.may_be_cleared());
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Own {
     }
 
     fn hear(&mut self, lost: &[(NodePrefix, Duration)], heed: Heed, now: Moment) -> u64 {
-        self.presence.hear(&self.table, lost, heed, |_| false, now).apply(&mut self.table)
+        Presence::hear(&self.table, &NodeId([0; 32]), lost, heed, |_| false, now).apply(&mut self.table)
     }
 
     fn is_lost(&self, number: u16) -> bool {
@@ -125,7 +125,7 @@ fn nodes_weigh_a_word_and_clients_believe_their_guards() {
     // The first was seen after that; of itself and of those who are connected nobody is believed.
     assert_eq!(own.hear(&[ago(1, 20), ago(2, 20), ago(9, 20)], Heed::Weighed, at(60)), 1);
     assert!(!own.is_lost(1) && own.is_lost(2) && !own.is_lost(3));
-    let hearsay = own.presence.hear(&own.table, &[ago(3, 0)], Heed::Weighed, |_| true, at(60));
+    let hearsay = Presence::hear(&own.table, &id(9), &[ago(3, 0)], Heed::Weighed, |_| true, at(60));
     assert_eq!(hearsay.apply(&mut own.table), 0);
     // Not being named brings nobody back.
     own.hear(&[], Heed::Weighed, at(61));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::Multiaddr;
-use palimpsest_client::policy::CROSS_CHECK;
+use palimpsest_client::policy::{CROSS_CHECK, CROSS_CHECKED, SYNC_ROUNDS_MAX};
 use palimpsest_proto::ids::{NodeId, NodePrefix};
 use palimpsest_proto::record::SignedNodeDescriptor;
 use palimpsest_proto::select::{BUCKETS, GuardList, Heed, NodeTable};
@@ -31,14 +31,10 @@ use crate::scenario::{TableLiars, Tables};
 use crate::sim::client::{BEGIN, Wire, enter};
 use crate::sim::world::WALL;
 
-/// Nodes that newcomers are told of: the first ones.
+/// Nodes that newcomers are told of, as many as in stages that are not simulated: the first ones.
 const TOLD_OF: usize = 3;
-/// Nodes beside these with whom a first run compares tables.
-const CROSS_CHECKED: usize = 3;
 /// Descriptors in one message of an exchange at most.
 const DESCRIPTORS_MAX: usize = 1_024;
-/// Exchanges with one node in a row.
-const SYNC_ROUNDS_MAX: usize = 64;
 /// A dial of somebody who says nothing ends after this long.
 const DIAL_DEADLINE: Duration = Duration::from_secs(8);
 /// The pause between two dials of nodes that were never met, and how many of them may be under way.
@@ -56,8 +52,8 @@ const LOOK: Duration = Duration::from_secs(1);
 enum Event {
     /// A node exchanges tables, unless it was put off or quickened meanwhile.
     Exchange(usize),
-    /// A node dials somebody whom it never met, if there is anybody.
-    Meeting(usize),
+    /// A node dials somebody whom it never met, if there is anybody, unless it has started again meanwhile.
+    Meeting(usize, u32),
     /// A node dials somebody who may be gone, or back.
     Verify(usize, NodeId),
     /// A node's dial of somebody who says nothing ends.
@@ -137,11 +133,16 @@ impl Gossip {
         for told_of in (0..TOLD_OF).filter(|&other| other != number) {
             self.exchange(number, told_of);
         }
-        self.plan(Duration::ZERO, Event::Meeting(number));
+        self.go_on(number);
+    }
+
+    /// A node begins to do by itself what nodes do.
+    fn go_on(&mut self, number: usize) {
+        self.plan(Duration::ZERO, Event::Meeting(number, self.peers[number].life));
         self.next_exchange(number);
     }
 
-    /// Time goes on until all honest nodes know each other; how long that took.
+    /// Time goes on until all honest nodes know each other: until when.
     pub(super) fn settle(&mut self) -> Result<Moment, StageError> {
         let until = self.now + SETTLED_WITHIN;
         while self.missing() > 0 {
@@ -182,7 +183,7 @@ impl Gossip {
                 }
                 self.next_exchange(number);
             }
-            Event::Meeting(number) if self.peers[number].up => {
+            Event::Meeting(number, life) if self.peers[number].up && self.peers[number].life == life => {
                 let Peer { presence, table, meeting, .. } = &self.peers[number];
                 if meeting.len() < MEETINGS_MAX
                     && let Some(stranger) = presence.strangers(&mut self.dice, table, (meeting, 1), self.now).pop()
@@ -197,7 +198,7 @@ impl Gossip {
                     }
                 }
                 let pause = jitter(&mut self.dice, MEETING_PAUSE);
-                self.plan(pause, Event::Meeting(number));
+                self.plan(pause, Event::Meeting(number, life));
             }
             Event::Verify(number, whom) if self.peers[number].up => match self.dial(number, whom) {
                 Dialled::There(_) => {}
@@ -211,8 +212,8 @@ impl Gossip {
                 }
             }
             Event::Trickle(slow, node) => self.trickle(slow, node),
-            Event::TooSlow(node, number) => self.end_slow(node, number),
-            Event::Exchange(_) | Event::Meeting(_) | Event::Verify(..) => {}
+            Event::TooSlow(node, number) => self.too_slow(node, number),
+            Event::Exchange(_) | Event::Meeting(..) | Event::Verify(..) => {}
         }
     }
 
@@ -329,11 +330,14 @@ impl Gossip {
         nodes: &Nodes,
         says: impl Fn(&Node) -> Result<SignedNodeDescriptor, StageError>,
     ) -> Result<(), StageError> {
-        let mut started = Vec::new();
+        let (mut started, mut back) = (Vec::new(), Vec::new());
         for (number, (peer, node)) in self.peers.iter_mut().zip(nodes.iter()).enumerate() {
             if node.runs && !peer.runs {
                 peer.restart(says(node)?, self.now);
                 started.push(number);
+            } else if node.is_up() && !peer.up {
+                peer.life += 1;
+                back.push(number);
             }
             (peer.runs, peer.up, peer.cut_off) = (node.runs, node.is_up(), node.cut_off);
         }
@@ -353,6 +357,7 @@ impl Gossip {
             }
         }
         started.into_iter().for_each(|number| self.join(number));
+        back.into_iter().for_each(|number| self.go_on(number));
         Ok(())
     }
 
@@ -366,7 +371,7 @@ impl Gossip {
         from: &mut Moment,
     ) -> Result<NodeTable, Failure> {
         let user = line.user;
-        let table = match self.publisher.take_if(|_| keeps) {
+        let table = match self.publisher.clone().filter(|_| keeps) {
             Some(table) => table,
             None => {
                 *from = *from + CROSS_CHECK;

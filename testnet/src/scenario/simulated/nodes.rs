@@ -115,6 +115,11 @@ impl Node {
         (self.quota - self.quota / RECORDS_PART) / SHARD_BYTES as u64
     }
 
+    /// The fill that it announced last.
+    pub(super) fn said(&self) -> u8 {
+        self.said
+    }
+
     /// The fill that it has to announce, if that is news.
     pub(super) fn news(&mut self) -> Option<u8> {
         let percent = (100 * self.shards.len() as u64).checked_div(self.room()).unwrap_or(100);

@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) runs: bool,
     pub(super) up: bool,
     pub(super) cut_off: bool,
+    /// How often it started or came back.
+    pub(super) life: u32,
     pub(super) table: NodeTable,
     pub(super) presence: Presence,
     pub(super) pace: GossipPace,
@@ -60,6 +62,7 @@ impl Peer {
             runs: true,
             up: true,
             cut_off: false,
+            life: 0,
             table,
             presence: Presence::new(id, dials),
             pace: GossipPace::new(now),
@@ -77,7 +80,7 @@ impl Peer {
 
     /// Starts again with the table that it kept on disk: whom it met, and who was lost, it does not know any more.
     pub(super) fn restart(&mut self, says: SignedNodeDescriptor, now: Moment) {
-        let mut peer = Peer::new(says, now);
+        let mut peer = Peer { life: self.life + 1, ..Peer::new(says, now) };
         for (_, entry) in self.table.iter().filter(|(id, _)| **id != self.id) {
             peer.table.insert(entry.signed().clone(), now);
         }
@@ -120,6 +123,6 @@ impl Peer {
         connected: impl Fn(&NodeId) -> bool,
         now: Moment,
     ) -> u64 {
-        self.presence.hear(&self.table, lost, heed, connected, now).apply(&mut self.table)
+        Presence::hear(&self.table, &self.id, lost, heed, connected, now).apply(&mut self.table)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use palimpsest_proto::flow::{Admitted, Allowance};
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::time::Moment;
 use rand::RngExt;
 
 use super::{Event, Gossip};
@@ -23,8 +24,8 @@ const EXCHANGE_DEADLINE: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(super) struct Slow {
     ids: Vec<NodeId>,
-    /// Whose exchanges are under way, by the node and the exchange's number there.
-    held: BTreeMap<(usize, u64), usize>,
+    /// Whose exchanges are under way, and until when, by the node and the exchange's number there.
+    held: BTreeMap<(usize, u64), (usize, Moment)>,
     ended: usize,
 }
 
@@ -68,21 +69,33 @@ impl Gossip {
         let begun = if self.peers[node].up { self.begin(node, who, true) } else { None };
         match begun {
             Some(number) => {
-                self.slow.held.insert((node, number), slow);
+                self.slow.held.insert((node, number), (slow, self.now + EXCHANGE_DEADLINE));
                 self.plan(EXCHANGE_DEADLINE, Event::TooSlow(node, number));
             }
             None => self.plan(PAUSE, Event::Trickle(slow, node)),
         }
     }
 
-    /// A node breaks off a slow peer's exchange, if it is still under way.
-    pub(super) fn end_slow(&mut self, node: usize, number: u64) {
-        if let Some(slow) = self.slow.held.remove(&(node, number)) {
-            let who = self.slow.ids[slow];
-            self.end(node, &who, number);
-            self.slow.ended += 1;
-            self.plan(PAUSE, Event::Trickle(slow, node));
+    /// A slow peer's exchange that is still under way has taken too long. (Its number may be that of one that began later, after the
+    /// node had started again.)
+    pub(super) fn too_slow(&mut self, node: usize, number: u64) {
+        if self.slow.held.get(&(node, number)).is_some_and(|(_, until)| *until <= self.now) {
+            self.end_slow(node, number);
         }
+    }
+
+    /// A node breaks off a slow peer's exchange.
+    fn end_slow(&mut self, node: usize, number: u64) {
+        self.slow.ended += usize::from(self.drop_one(node, number));
+    }
+
+    /// A slow peer's exchange is over, if it was under way.
+    fn drop_one(&mut self, node: usize, number: u64) -> bool {
+        let Some((slow, _)) = self.slow.held.remove(&(node, number)) else { return false };
+        let who = self.slow.ids[slow];
+        self.end(node, &who, number);
+        self.plan(PAUSE, Event::Trickle(slow, node));
+        true
     }
 
     /// Connections to nodes that are down are gone, and exchanges with them.
@@ -90,7 +103,7 @@ impl Gossip {
         let is_down = |(node, _): &(usize, u64)| !self.peers[*node].up;
         let gone: Vec<(usize, u64)> = self.slow.held.keys().filter(|held| is_down(held)).copied().collect();
         for (node, number) in gone {
-            self.end_slow(node, number);
+            self.drop_one(node, number);
         }
     }
 }
