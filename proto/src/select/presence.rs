@@ -72,7 +72,7 @@ impl Hearsay {
     }
 }
 
-/// See the module. Bounded: suspects are nodes of the table, and [`NotFound`] has a bound of its own.
+/// See the module. Bounded: suspects are nodes of the table, and what is remembered of who was not found has a bound of its own.
 #[derive(Clone, Debug)]
 pub struct Presence {
     local: NodeId,
