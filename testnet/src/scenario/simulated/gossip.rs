@@ -1,5 +1,5 @@
 //! Node tables that differ: simulated nodes that exchange tables, dial whom they never met, and weigh who is said to be lost, while
-//! some lie. What is believed `proto` says ([`Presence`], [`GossipPace`], the signatures); when somebody is asked or dialled follows
+//! some lie. What is believed `proto` says (`Presence`, `GossipPace`, the signatures); when somebody is asked or dialled follows
 //! `client::net::{gossip, sync}`, and who is reached is made up. Exchanges take no time.
 
 mod peer;
