@@ -344,7 +344,8 @@ impl Session {
         let (deaf, heard) = {
             let outcomes = &self.experience().outcomes;
             let last = outcomes.answered_at();
-            (outcomes.suspects_guard() && last.is_none_or(|last| last < mended), last.is_some())
+            let silent = last.is_none_or(|last| last < mended) || !outcomes.may_be_cleared();
+            (outcomes.suspects_guard() && silent, last.is_some())
         };
         let guard = self.guard();
         // It may have let through what went by its friends.

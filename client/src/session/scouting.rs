@@ -27,7 +27,7 @@ impl Session {
         while let Some((nodes, came)) = flying.next().await {
             if came {
                 some_came = true;
-                self.experience().outcomes.answer(&nodes, moment());
+                self.experience().outcomes.scout_back(&nodes, moment());
             } else {
                 silent.push(nodes);
             }
@@ -51,8 +51,12 @@ impl Session {
         };
         let mut flying = self.scouts(guard, witnesses.clone(), &witnesses, Duration::ZERO);
         while let Some((nodes, came)) = flying.next().await {
-            if came {
-                self.experience().outcomes.cleared(&nodes, moment());
+            if came && self.guard() == guard {
+                // Other lanes may have heard of witnesses first: one suspicion is cleared once.
+                let outcomes = &mut self.experience().outcomes;
+                if outcomes.suspects_guard() {
+                    outcomes.cleared(&nodes, moment());
+                }
                 return;
             }
         }

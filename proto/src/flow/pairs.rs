@@ -203,6 +203,7 @@ impl Pairs {
     pub(super) fn answered(&mut self, item: usize, node: &NodeId, state: State) {
         if let Some(pair) = self.pair_mut(item, node) {
             pair.state = state;
+            pair.timeouts = 0;
             self.with_record(node, |record| {
                 record.timeouts = 0;
                 record.pauses = 0;
@@ -211,9 +212,10 @@ impl Pairs {
         }
     }
 
-    /// Whether somebody stayed silent who was asked for the item.
+    /// Whether somebody stayed silent who was asked for the item, or is not asked for it since it stayed silent for others.
     pub(super) fn has_silent(&self, item: usize) -> bool {
-        self.item(item).iter().any(|pair| pair.timeouts > 0)
+        let is_silent = |pair: &Pair| pair.timeouts > 0 || self.record(pair).timeouts >= NODE_TIMEOUTS_MAX;
+        self.item(item).iter().any(is_silent)
     }
 
     /// Lets those be asked for the item again who live after all, though they stayed silent, for this item or others; whether there
@@ -227,7 +229,8 @@ impl Pairs {
             }
             (pair.timeouts, pair.unsent) = (0, 0);
             if let Some(record) = self.records.get_mut(pair.number) {
-                record.timeouts = 0;
+                // It has as many tries as a pair has, and not as many as if it had never been silent.
+                record.timeouts = record.timeouts.min(NODE_TIMEOUTS_MAX - u32::from(PAIR_TIMEOUTS_MAX) / 2);
             }
             any |= pair.state == State::Open;
         }

@@ -230,7 +230,7 @@ impl Scatter {
 
     /// When to poll again though nothing was answered.
     pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
-        let rest = self.resting.iter().map(|(until, _)| *until).min();
+        let rest = self.resting.iter().map(|(until, _)| *until).filter(|until| *until > now).min();
         [self.pairs.poll_timeout(now), rest].into_iter().flatten().min()
     }
 

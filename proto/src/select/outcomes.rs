@@ -86,8 +86,8 @@ struct Score {
     /// Whether it is on the list to draw from.
     listed: bool,
     full_at: Option<Moment>,
-    /// Chance and moment of before it was blamed for the first time since the last answer.
-    before: Option<(f64, Moment)>,
+    /// Chance, moment and whether it had answered, before it was blamed for the first time since the last answer.
+    before: Option<(f64, Moment, bool)>,
 }
 
 /// How our own requests fared, node by node.
@@ -192,6 +192,11 @@ impl Outcomes {
         self.came(nodes, PROVEN, now);
     }
 
+    /// A scout is back: the nodes on its way live, and of the guard it says no more than a witness.
+    pub fn scout_back(&mut self, nodes: &[NodeId], now: Moment) {
+        self.came(nodes, PROVEN, now);
+    }
+
     /// Whether witnesses may still clear the guard: one that lets through theirs only would be kept for ever.
     pub fn may_be_cleared(&self) -> bool {
         self.clearings < CLEARINGS_MAX
@@ -233,19 +238,20 @@ impl Outcomes {
     /// ([`Outcomes::is_hopeless`]): of many that left together the first ones make the others' nodes seem dead.
     pub fn silence(&mut self, table: &NodeTable, hopeless: bool, nodes: &[NodeId], now: Moment) -> Blame {
         self.silent = self.silent.saturating_add(if hopeless { HOPELESS_SILENCE } else { SILENCE });
-        self.blame(table, nodes, now)
+        self.blame(table, nodes, now, now)
     }
 
     /// No answer came to one of many requests that left together, of which some were answered: these nodes share the blame as
     /// ever, and nothing is said of the guard.
     pub fn scout_lost(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) {
-        self.blame(table, nodes, now);
-        // Those that were answered left at the same time.
-        self.answered_at = self.answered_at.max(Some(now));
-        self.base_then = self.base;
+        // Those that were answered left at the same time: it is no news since the last answer.
+        let base = self.base;
+        self.blame(table, nodes, now, self.answered_at.unwrap_or(now));
+        self.base_then = (self.base_then + self.base - base).clamp(BASE_BOUNDS.0, BASE_BOUNDS.1);
     }
 
-    fn blame(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> Blame {
+    /// Their silence became known `now`, and counts as of `at`.
+    fn blame(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment, at: Moment) -> Blame {
         let chances: Vec<f64> = nodes.iter().map(|node| self.chance(table, node, now)).collect();
         let last = self.answered_at;
         let innocent = nodes.iter().all(|node| self.is_innocent(node));
@@ -261,11 +267,11 @@ impl Outcomes {
             if !answered && chance >= FOUND_DEAD {
                 self.move_base(left);
             }
-            let before = self.scores.get(node).map(|score| (score.before, score.chance, score.at));
-            let score = self.set(*node, left, answered && left >= 0.5, now);
+            let before = self.scores.get(node).copied();
+            let score = self.set(*node, left, answered && left >= 0.5, at);
             score.before = match before {
-                Some((before, _, at)) if last.is_none_or(|last| at > last) => before,
-                Some((_, chance, at)) => Some((chance, at)),
+                Some(before) if last.is_none_or(|last| before.at > last) => before.before,
+                Some(Score { chance, at, answered, .. }) => Some((chance, at, answered)),
                 None => None,
             };
         }
@@ -325,6 +331,7 @@ impl Outcomes {
 
     fn forgive_after(&mut self, last: Option<Moment>) {
         self.silent = 0;
+        self.clearings = 0;
         self.base = self.base.max(if last.is_some() { self.base_then } else { BASE_START });
         self.noise = NOISE_START;
         let is_forgiven = |score: &Score| last.is_none_or(|last| score.at > last);
@@ -332,7 +339,8 @@ impl Outcomes {
         let before = |score: &Score| score.before.filter(|_| last.is_some());
         self.scores.retain(|_, score| score.answered || score.listed || !is_forgiven(score) || before(score).is_some());
         for score in self.scores.values_mut().filter(|score| is_forgiven(score)) {
-            (score.chance, score.at) = before(score).unwrap_or((score.chance.max(BASE_START), score.at));
+            let unknown = (score.chance.max(BASE_START), score.at, score.answered);
+            (score.chance, score.at, score.answered) = before(score).unwrap_or(unknown);
             score.before = None;
         }
     }

@@ -239,7 +239,7 @@ impl<'a, W: Wire> Session<'a, W> {
             while let Some(first) = out.coming.first_entry()
                 && first.key().0 <= *now
             {
-                outcomes.answer(&first.remove(), *now);
+                outcomes.scout_back(&first.remove(), *now);
                 out.some_came = true;
             }
             if out.until <= *now {
@@ -312,7 +312,7 @@ impl<'a, W: Wire> Session<'a, W> {
     /// Makes sure that the guard still answers; takes another one if not, or if nothing ever came back by it. Whoever was
     /// blamed meanwhile is forgiven.
     fn mend_guard(&mut self) {
-        let deaf = self.outcomes.answered_at().is_none_or(|last| last < self.mended);
+        let deaf = self.outcomes.answered_at().is_none_or(|last| last < self.mended) || !self.outcomes.may_be_cleared();
         if deaf || !self.wire.admits(&self.guard) {
             self.guards.failed(&self.guard, self.now);
             // If nobody else answers, it goes on with the one that it has.

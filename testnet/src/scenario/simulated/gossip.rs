@@ -57,7 +57,7 @@ enum Event {
     /// A node dials somebody who may be gone, or back.
     Verify(usize, NodeId),
     /// A node's dial of somebody who says nothing ends.
-    InVain(usize, NodeId),
+    InVain(usize, u32, NodeId),
     /// A slow peer begins an exchange with a node.
     Trickle(usize, usize),
     /// A node ends an exchange that has taken too long.
@@ -178,7 +178,7 @@ impl Gossip {
                     match self.dial(number, partner) {
                         Dialled::There(partner) => self.exchange(number, partner),
                         Dialled::Refused => self.in_vain(number, &partner),
-                        Dialled::Silent => self.plan(DIAL_DEADLINE, Event::InVain(number, partner)),
+                        Dialled::Silent => self.give_up_later(number, partner),
                     }
                 }
                 self.next_exchange(number);
@@ -193,7 +193,7 @@ impl Gossip {
                         Dialled::Refused => self.in_vain(number, &stranger),
                         Dialled::Silent => {
                             self.peers[number].meeting.insert(stranger);
-                            self.plan(DIAL_DEADLINE, Event::InVain(number, stranger));
+                            self.give_up_later(number, stranger);
                         }
                     }
                 }
@@ -203,9 +203,9 @@ impl Gossip {
             Event::Verify(number, whom) if self.peers[number].up => match self.dial(number, whom) {
                 Dialled::There(_) => {}
                 Dialled::Refused => self.in_vain(number, &whom),
-                Dialled::Silent => self.plan(DIAL_DEADLINE, Event::InVain(number, whom)),
+                Dialled::Silent => self.give_up_later(number, whom),
             },
-            Event::InVain(number, whom) => {
+            Event::InVain(number, life, whom) if self.peers[number].life == life => {
                 self.peers[number].meeting.remove(&whom);
                 if self.peers[number].up {
                     self.in_vain(number, &whom);
@@ -213,13 +213,18 @@ impl Gossip {
             }
             Event::Trickle(slow, node) => self.trickle(slow, node),
             Event::TooSlow(node, number) => self.too_slow(node, number),
-            Event::Exchange(_) | Event::Meeting(..) | Event::Verify(..) => {}
+            Event::Exchange(_) | Event::Meeting(..) | Event::Verify(..) | Event::InVain(..) => {}
         }
     }
 
     fn plan(&mut self, after: Duration, event: Event) {
         self.thought_of += 1;
         self.events.insert((self.now + after, self.thought_of), event);
+    }
+
+    /// Whoever is dialled there says nothing.
+    fn give_up_later(&mut self, number: usize, whom: NodeId) {
+        self.plan(DIAL_DEADLINE, Event::InVain(number, self.peers[number].life, whom));
     }
 
     fn next_exchange(&mut self, number: usize) {
@@ -337,6 +342,7 @@ impl Gossip {
                 started.push(number);
             } else if node.is_up() && !peer.up {
                 peer.life += 1;
+                peer.meeting.clear();
                 back.push(number);
             }
             (peer.runs, peer.up, peer.cut_off) = (node.runs, node.is_up(), node.cut_off);
