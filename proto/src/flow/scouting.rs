@@ -6,7 +6,6 @@
 //! must not lead them astray.
 
 use crate::ids::NodeId;
-use crate::record::Roles;
 use crate::select::{FOUND_DEAD, NodeTable, Outcomes, Path, sample};
 use crate::time::Moment;
 use rand_core::Rng;
@@ -89,7 +88,8 @@ impl Scouting {
         now: Moment,
     ) -> Vec<NodeId> {
         // Each is sought by two others.
-        let does_both = |id: &&NodeId| table.get(id).is_some_and(|node| node.signed().roles == Roles::ALL);
+        let roles = |id: &NodeId| table.get(id).map(|node| node.signed().roles);
+        let does_both = |id: &&NodeId| roles(id).is_some_and(|roles| roles.relays && roles.holds);
         let proven = outcomes.proven(table, now).filter(|id| *id != guard).filter(does_both).copied();
         let some = sample(rng, proven, WITNESSES_MAX);
         if some.len() < WITNESSES_MIN || !outcomes.may_be_cleared() { Vec::new() } else { some }
