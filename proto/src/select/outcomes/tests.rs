@@ -141,7 +141,8 @@ fn what_scouts_found_stays_too() {
     let base = outcomes.base();
     (0..40).for_each(|_| _ = outcomes.silence(&table, false, &n[4..5], moment(1002)));
     outcomes.forgive_silence();
-    assert!(outcomes.chance(&table, &n[3], moment(1002)) < 0.2 && outcomes.base() == base);
+    assert!(outcomes.chance(&table, &n[3], moment(1002)) < 0.2);
+    assert!((outcomes.base() - base).abs() < 1e-9, "{} {base}", outcomes.base());
 }
 
 /// A guard may let through small packets only, or those of witnesses.
