@@ -36,7 +36,8 @@ impl Session {
             let table = self.table();
             Scouting::lost(&table, &mut self.experience().outcomes, &silent, some_came, moment());
         }
-        if lock(&self.scouting).is_guard_doubtful() && self.is_guard_doubtful() {
+        let left_often = lock(&self.scouting).left_often();
+        if left_often && self.is_guard_doubtful() {
             self.compare_guard(guard).await;
         }
     }

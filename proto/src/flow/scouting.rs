@@ -52,7 +52,7 @@ impl Scouting {
     }
 
     /// Whether they left so often that it may be the guard's doing that nobody answers.
-    pub fn is_guard_doubtful(&self) -> bool {
+    pub fn left_often(&self) -> bool {
         self.times >= DOUBTED_AFTER
     }
 
@@ -143,7 +143,7 @@ mod tests {
         for _ in 0..100 {
             now = now + PAUSE;
             times += u32::from(scouting.poll(&table, &outcomes, now));
-            assert_eq!(scouting.is_guard_doubtful(), times >= DOUBTED_AFTER);
+            assert_eq!(scouting.left_often(), times >= DOUBTED_AFTER);
         }
         assert_eq!(times, TIMES_MAX);
         // Once so many have answered, paths are drawn from these.
