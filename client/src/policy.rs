@@ -1,6 +1,7 @@
 //! What a client does how often, how many at once, and for how long it waits: constants that the simulator's clients share, so that
 //! these behave as the real ones do. What concerns nodes too stands in `palimpsest_proto::params`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// Stripes being placed at once (13 MiB each at `--survive 50%`), their shards in random order: enough that the last shards of
@@ -47,3 +48,19 @@ pub const CROSS_CHECK: Duration = Duration::from_millis(800);
 pub const CROSS_CHECKED: usize = 3;
 /// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.
 pub const SYNC_ROUNDS_MAX: usize = 64;
+
+// What nodes do to know each other, which the simulator's nodes do as well.
+
+/// The pause between two dials of nodes that were never met, and the longer one where many connections are open: those of the former
+/// stay for a while.
+pub const MEETING_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+/// Such dials under way: those of nodes that nobody is may take until their deadline.
+pub const MEETINGS_MAX: usize = 8;
+/// A connection must be up, handshakes included, after this long. Long enough for a handshake on a starved machine,
+/// short enough that a host which swallows packets is found out soon.
+pub const SETUP_DEADLINE: Duration = Duration::from_secs(8);
+/// A node whose connection broke is dialled after a pause out of this range (ms), to tell a lost node from a lost
+/// connection. Spread, since all who knew it do the same.
+pub const VERIFY_MS: Range<u64> = 50..400;
+/// An exchange of tables that a peer began must be over after this long, and so must the end of ours that is not waited for.
+pub const INBOUND_EXCHANGE_DEADLINE: Duration = Duration::from_secs(15);

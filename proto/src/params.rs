@@ -99,6 +99,8 @@ pub const LEASE_SECONDS_DEFAULT: u64 = 90 * 86_400;
 
 /// Nodes in a node table at most (about 40 MiB); larger networks are sampled.
 pub const TABLE_NODES_MAX: usize = 1 << 16;
+/// Node descriptors in one message of an exchange of tables at most. More come with the next exchange.
+pub const EXCHANGE_DESCRIPTORS_MAX: usize = 1_024;
 /// Zero bits with which the hash of a node's id begins: some 1,000 keys are made before one serves, 15 ms of one core. Who
 /// wants ids at places of his choice pays that for each try.
 pub const NODE_PUZZLE_BITS: u32 = 10;

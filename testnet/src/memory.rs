@@ -22,8 +22,8 @@ const MEET_DEADLINE: Duration = Duration::from_secs(180);
 const MEET_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to enter. It takes less than a second; on a busy machine some.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
-/// Nodes whose addresses are given to the others as bootstrap.
-const BOOTSTRAP: usize = 3;
+/// Nodes whose addresses are given to the others as bootstrap: the first ones.
+pub(crate) const BOOTSTRAP: usize = 3;
 
 /// Why a network did not start.
 #[derive(Debug, ThisError)]

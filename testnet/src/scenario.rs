@@ -328,6 +328,13 @@ pub enum ScenarioError {
     Empty,
 }
 
+impl Scenario {
+    /// Whether it is about what each node is told of others, so that simulated nodes must not all know the same.
+    fn has_own_tables(&self) -> bool {
+        self.table_liars.is_some() || self.slow_peers > 0
+    }
+}
+
 impl FromStr for Scenario {
     type Err = ScenarioError;
 

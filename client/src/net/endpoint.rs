@@ -15,6 +15,7 @@ use super::clock::moment;
 use super::kademlia::Event;
 use super::streams::{Incoming, Opened, Protocol};
 use super::{NetError, Shared, address, reader, sync};
+use crate::policy::VERIFY_MS;
 use dials::{Dials, Waiter};
 pub(super) use exchanges::Exchanges;
 use exchanges::OfPeer;
@@ -26,7 +27,6 @@ use libp2p::swarm::{ConnectionError, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, ping};
 use palimpsest_proto::ids::NodeId;
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -36,9 +36,6 @@ use tokio::time::{Instant, timeout_at};
 const PACKET_STREAMS_MAX: usize = 3;
 /// Walks under way at most.
 const WALKS_MAX: usize = 8;
-/// A node whose connection broke is dialled after a pause out of this range (ms), to tell a lost node from a lost
-/// connection. Spread, since all who knew it do the same.
-const VERIFY_MS: Range<u64> = 50..400;
 /// At the end, connections have this long to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 

@@ -5,6 +5,7 @@
 
 use super::endpoint::Command;
 use super::{NetError, Shared, clock, join, sync};
+use crate::policy::{MEETING_PAUSES, MEETINGS_MAX};
 use futures::channel::oneshot;
 use libp2p::Multiaddr;
 use palimpsest_proto::flow::GossipPace;
@@ -39,10 +40,6 @@ const TAUGHT_MAX: usize = 256;
 const WALK_JOINS_MAX: usize = 3;
 /// The first node that was never met is dialled after a while out of this range (ms): when a network starts, many meet anyway.
 const FIRST_MEETING_MS: Range<u64> = 1_000..2_000;
-/// The pause between two such dials, and the longer one where many connections are open: those of the former stay for a while.
-const MEETING_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
-/// Such dials under way: those of nodes that nobody is may take until their deadline.
-const MEETINGS_MAX: usize = 8;
 /// Expired descriptors are forgotten this often.
 const EXPIRE: Duration = Duration::from_secs(60);
 /// How long a node that starts may take to say who it is, before it joins and says nothing of itself.

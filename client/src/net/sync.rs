@@ -15,20 +15,16 @@ mod wire;
 use super::endpoint::Command;
 use super::streams::Protocol;
 use super::{NetError, Shared, Told};
+use crate::policy::INBOUND_EXCHANGE_DEADLINE;
 use futures::channel::oneshot;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 use palimpsest_proto::ids::NodeId;
+use palimpsest_proto::params::EXCHANGE_DESCRIPTORS_MAX;
 use palimpsest_proto::select::{BUCKETS, Heed, LOST_MAX};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::timeout;
 use wire::{Answer, Frame, Offer, Return};
-
-/// Descriptors in one message of an exchange at most. More come with the next exchange.
-const DESCRIPTORS_MAX: usize = 1_024;
-/// An exchange that a peer began must be over after this long, and so must the end of ours that is not waited for.
-const INBOUND_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What an exchange of node tables brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +51,7 @@ pub(super) async fn exchange(shared: &Shared, with: NodeId, heed: Heed) -> Resul
 
 /// Answers an exchange that a node began.
 pub(super) async fn answer(shared: Arc<Shared>, with: NodeId, mut stream: Stream) {
-    let answered = timeout(INBOUND_DEADLINE, serve(&shared, with, &mut stream));
+    let answered = timeout(INBOUND_EXCHANGE_DEADLINE, serve(&shared, with, &mut stream));
     match shared.cancel.run_until_cancelled(answered).await {
         Some(Ok(Ok(report))) => on_done(&shared, report),
         Some(_) => shared.counters.sync_failures.add_one(),
@@ -78,7 +74,7 @@ async fn begin(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, 
 
     write(&mut stream, &Offer { digests: Box::new(shared.directory.digests()) }).await?;
     let Answer { digests, descriptors, lost } = read(&mut stream).await?;
-    let more = descriptors.len() >= DESCRIPTORS_MAX;
+    let more = descriptors.len() >= EXCHANGE_DESCRIPTORS_MAX;
     let mut report = merge(shared, descriptors, &lost, heed).await;
     report.more = more;
     if !shared.server {
@@ -86,7 +82,7 @@ async fn begin(shared: &Shared, with: NodeId, heed: Heed) -> Result<SyncReport, 
         // that is dropped before would be reset, which is a failure to the partner.)
         write(&mut stream, &Return::default()).await?;
         shared.spawn_cancelled(async move {
-            let _ = timeout(INBOUND_DEADLINE, ended(&mut stream)).await;
+            let _ = timeout(INBOUND_EXCHANGE_DEADLINE, ended(&mut stream)).await;
         });
         return Ok(report);
     }
@@ -127,11 +123,11 @@ async fn serve(shared: &Shared, with: NodeId, stream: &mut Stream) -> Result<Syn
 fn told(shared: &Shared, theirs: &[u64; BUCKETS]) -> Return {
     if let Some(liar) = &shared.table_liar {
         let Told { mut descriptors, mut lost } = shared.directory.told_by(liar);
-        descriptors.truncate(DESCRIPTORS_MAX);
+        descriptors.truncate(EXCHANGE_DESCRIPTORS_MAX);
         lost.truncate(LOST_MAX);
         return Return { descriptors, lost };
     }
-    Return { descriptors: shared.directory.differing(theirs, DESCRIPTORS_MAX), lost: shared.directory.lost() }
+    Return { descriptors: shared.directory.differing(theirs, EXCHANGE_DESCRIPTORS_MAX), lost: shared.directory.lost() }
 }
 
 async fn merge(shared: &Shared, descriptors: Vec<bytes::Bytes>, lost: &[wire::Lost], heed: Heed) -> SyncReport {

@@ -2,6 +2,7 @@
 
 use super::NetError;
 use super::muxer::{STREAMS_MAX, Yamux};
+use crate::policy::SETUP_DEADLINE;
 use libp2p::core::Transport as _;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, MemoryTransport};
@@ -13,9 +14,6 @@ use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
-/// A connection must be up, handshakes included, after this long. Long enough for a handshake on a starved machine,
-/// short enough that a host which swallows packets is found out soon.
-const SETUP_DEADLINE: Duration = Duration::from_secs(8);
 /// QUIC gives a silent connection up after this long: more than a ping's interval and its timeout together.
 const QUIC_IDLE_MS: u32 = 40_000;
 /// QUIC's own keep-alive, which our pings make superfluous while they flow.

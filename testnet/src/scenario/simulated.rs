@@ -34,6 +34,7 @@ use super::eclipse::{CONNECT_DEADLINE, Eclipse};
 use super::stage::{StageError, Theatre, broken, chosen};
 use super::watched::watched;
 use super::{Account, Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
+use crate::memory::BOOTSTRAP;
 use crate::sample::SplitMix64;
 use crate::search::Canary;
 use crate::sim::client::{BEGIN, Session, Wire};
@@ -42,8 +43,6 @@ use crate::sybils;
 
 /// Each node's quota, if the scenario has none.
 const QUOTA_BYTES: u64 = 1 << 30;
-/// Nodes that newcomers are told of: the first ones.
-const BOOTSTRAP_NODES: usize = 5;
 /// Bytes of all files of a scenario at most: what nodes keep of them is five times as much, in memory.
 const CONTENT_BYTES_MAX: u64 = 512 << 20;
 /// Numbers of made-up nodes, from which those who eclipse something choose their keys: behind all others.
@@ -108,7 +107,7 @@ impl Stage {
             sights: Sights::new(scenario.coalition.is_some()),
         };
         let quota = scenario.quota_mib.or(scenario.disk_mib).map_or(QUOTA_BYTES, |mib| mib << 20);
-        let tells = scenario.table_liars.is_some() || scenario.slow_peers > 0;
+        let tells = scenario.has_own_tables();
         for number in 0..scenario.nodes {
             let key = if tells {
                 // Its id is verified.
@@ -217,8 +216,7 @@ impl Stage {
         let table = match &mut self.known {
             Known::Alike(table) => {
                 if guards.is_empty() {
-                    let told_of: Vec<NodeId> =
-                        line.nodes.iter().take(BOOTSTRAP_NODES).map(|node| node.key.id()).collect();
+                    let told_of: Vec<NodeId> = line.nodes.iter().take(BOOTSTRAP).map(|node| node.key.id()).collect();
                     if !told_of.iter().any(|id| line.admits(id)) {
                         return Err(Failure::NobodyKnown);
                     }

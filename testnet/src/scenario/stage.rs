@@ -265,8 +265,7 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             }
         }
     }
-    let tells = scenario.table_liars.is_some() || scenario.slow_peers > 0;
-    if kind == StageKind::Sim && tells && any(|step| matches!(step, Step::Eclipse { .. })) {
+    if kind == StageKind::Sim && scenario.has_own_tables() && any(|step| matches!(step, Step::Eclipse { .. })) {
         return Some("simulated ids are ground without the work that nodes ask for which exchange tables");
     }
     None

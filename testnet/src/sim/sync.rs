@@ -2,28 +2,30 @@
 //! descriptor anew once a day.
 //!
 //! A model of `client::net::{gossip, sync}`, whose rules and frames it follows: every node exchanges tables with another drawn at
-//! random, quickly after news and ever more rarely without (`Pace`); an exchange finds the buckets, of 256, that differ, and
+//! random, quickly after news and ever more rarely without (`proto`'s own [`GossipPace`]); an exchange finds the buckets, of 256, that differ, and
 //! sends all descriptors in them, at most 1,024 a message. Descriptors have the length of real signed ones. Who knows what is kept
 //! as one bit for each node and descriptor that not all know yet.
 
 use super::SimError;
 use super::world::{dice, node};
-use palimpsest_proto::params::TABLE_NODES_MAX;
+use palimpsest_proto::flow::GossipPace;
+use palimpsest_proto::params::{EXCHANGE_DESCRIPTORS_MAX, TABLE_NODES_MAX};
 use palimpsest_proto::select::BUCKETS;
+use palimpsest_proto::time::Moment;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
-/// Milliseconds of `Pace`: the pause after news, the longest one, and how often one more quick round is granted; how many may be saved.
-const QUICK: u64 = 500;
+/// The longest pause of a [`GossipPace`], in milliseconds: nodes that have been there for long begin within it.
 const SLOW: u64 = 60_000;
-const GRANTED_EVERY: u64 = 10_000;
-const QUICKENED_MAX: u64 = 32;
+/// Doublings of a pause after which it is the longest one.
+const SLOWED: usize = 8;
 /// Descriptors in one message.
-const DESCRIPTORS_MAX: u32 = 1_024;
+const DESCRIPTORS_MAX: u32 = EXCHANGE_DESCRIPTORS_MAX as u32;
 /// Bytes of an exchange without any descriptor: two digests, lengths and counts of three frames.
 const EMPTY_BYTES: u64 = 2 * 8 * BUCKETS as u64 + 3 * 4 + 2 * 8;
 /// A node signs anew once in so many milliseconds.
@@ -77,34 +79,18 @@ struct News {
 struct Node {
     bucket: u8,
     next: u64,
-    pause: u64,
-    budget: u64,
-    granted: u64,
+    pace: GossipPace,
 }
 
-impl Node {
-    /// `Pace::pause`.
-    fn pause(&mut self) -> u64 {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(SLOW);
-        pause
+/// The pace of a node that has been there for long: slow, and with no quick round saved up.
+fn settled() -> GossipPace {
+    let mut pace = GossipPace::new(Moment::default());
+    let slow_down = |pace: &mut GossipPace| (0..SLOWED).for_each(|_| _ = pace.pause());
+    slow_down(&mut pace);
+    while pace.quicken(Moment::default()).is_some() {
+        slow_down(&mut pace);
     }
-
-    /// `Pace::quicken`.
-    fn quicken(&mut self, now: u64) -> Option<u64> {
-        let grants = (now - self.granted) / GRANTED_EVERY;
-        if grants > 0 {
-            self.granted = now;
-            self.budget = (self.budget + grants).min(QUICKENED_MAX);
-        }
-        if self.pause <= QUICK * 2 {
-            self.pause = QUICK;
-            return Some(QUICK);
-        }
-        self.budget = self.budget.checked_sub(1)?;
-        self.pause = QUICK;
-        Some(self.pause())
-    }
+    pace
 }
 
 struct Gossip {
@@ -132,8 +118,8 @@ struct Totals {
 impl Gossip {
     fn new(seed: u64, count: usize) -> Gossip {
         let mut chance = dice(seed, "sync", count as u64);
-        let mut node =
-            || Node { bucket: chance.random(), next: chance.random_range(0..SLOW), pause: SLOW, budget: 0, granted: 0 };
+        let pace = settled();
+        let mut node = || Node { bucket: chance.random(), next: chance.random_range(0..SLOW), pace: pace.clone() };
         let nodes: Vec<Node> = (0..count).map(|_| node()).collect();
         let mut bucket_sizes = [0; BUCKETS];
         nodes.iter().for_each(|node| bucket_sizes[usize::from(node.bucket)] += 1);
@@ -166,7 +152,7 @@ impl Gossip {
             if self.nodes[number as usize].next != at {
                 continue;
             }
-            let pause = self.nodes[number as usize].pause();
+            let pause = millis(self.nodes[number as usize].pace.pause());
             let next = at + jitter(&mut self.chance, pause);
             self.wake(number, next);
             let partner = self.chance.random_range(0..self.nodes.len() as u32);
@@ -197,8 +183,8 @@ impl Gossip {
 
     /// A node has news.
     fn told(&mut self, now: u64, number: u32) {
-        if let Some(pause) = self.nodes[number as usize].quicken(now) {
-            let at = now + jitter(&mut self.chance, pause);
+        if let Some(pause) = self.nodes[number as usize].pace.quicken(Moment(Duration::from_millis(now))) {
+            let at = now + jitter(&mut self.chance, millis(pause));
             if at < self.nodes[number as usize].next {
                 self.wake(number, at);
             }
@@ -280,6 +266,11 @@ impl Gossip {
             self.told(now, other);
         }
     }
+}
+
+/// A pause of a pace in milliseconds: a minute at most.
+fn millis(pause: Duration) -> u64 {
+    pause.as_millis() as u64
 }
 
 /// Give or take a quarter.

@@ -1,9 +1,8 @@
 //! The three messages of an exchange, each in front of it its length (four bytes).
 
-use super::DESCRIPTORS_MAX;
 use bytes::Bytes;
 use palimpsest_proto::ids::NodePrefix;
-use palimpsest_proto::params::NODE_DESCRIPTOR_BYTES_MAX;
+use palimpsest_proto::params::{EXCHANGE_DESCRIPTORS_MAX, NODE_DESCRIPTOR_BYTES_MAX};
 use palimpsest_proto::select::{BUCKETS, LOST_MAX};
 use palimpsest_proto::wire::{Reader, WireError, Writer};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 pub(super) type Lost = (NodePrefix, Duration);
 
 const DIGESTS_BYTES: usize = BUCKETS * 8;
-const DESCRIPTORS_BYTES_MAX: usize = 4 + DESCRIPTORS_MAX * (4 + NODE_DESCRIPTOR_BYTES_MAX);
+const DESCRIPTORS_BYTES_MAX: usize = 4 + EXCHANGE_DESCRIPTORS_MAX * (4 + NODE_DESCRIPTOR_BYTES_MAX);
 const LOST_BYTES_MAX: usize = 4 + LOST_MAX * (8 + 4);
 
 /// A message, with the bound that is checked before it is read.
@@ -124,7 +123,7 @@ fn write_descriptors(w: &mut Writer, descriptors: &[Bytes]) {
 
 fn read_descriptors(r: &mut Reader) -> Result<Vec<Bytes>, WireError> {
     let count = r.u32("number of descriptors")? as usize;
-    if count > DESCRIPTORS_MAX {
+    if count > EXCHANGE_DESCRIPTORS_MAX {
         return Err(WireError::TooLong("descriptors"));
     }
     (0..count).map(|_| r.bytes("descriptor", NODE_DESCRIPTOR_BYTES_MAX)).collect()
@@ -175,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_longest_messages_keep_their_bounds() {
-        let descriptors = vec![Bytes::from(vec![1; NODE_DESCRIPTOR_BYTES_MAX]); DESCRIPTORS_MAX];
+        let descriptors = vec![Bytes::from(vec![1; NODE_DESCRIPTOR_BYTES_MAX]); EXCHANGE_DESCRIPTORS_MAX];
         let lost = vec![([1; 8], Duration::MAX); LOST_MAX];
         let answer = Answer { digests: Box::new([1; BUCKETS]), descriptors, lost };
         assert_eq!(answer.encode().len(), Answer::BYTES_MAX);
@@ -184,7 +183,7 @@ mod tests {
 
     #[test]
     fn numbers_beyond_the_bounds_are_refused() {
-        let many = (DESCRIPTORS_MAX as u32 + 1).to_le_bytes();
+        let many = (EXCHANGE_DESCRIPTORS_MAX as u32 + 1).to_le_bytes();
         assert_eq!(Return::decode(many.to_vec().into()), Err(WireError::TooLong("descriptors")));
         let many = [&[0; 4][..], &(LOST_MAX as u32 + 1).to_le_bytes()].concat();
         assert_eq!(Return::decode(many.into()), Err(WireError::TooLong("lost nodes")));

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::Multiaddr;
-use palimpsest_client::policy::{CROSS_CHECK, CROSS_CHECKED, SYNC_ROUNDS_MAX};
+use palimpsest_client::policy::{
+    CROSS_CHECK, CROSS_CHECKED, MEETING_PAUSES, MEETINGS_MAX, SETUP_DEADLINE, SYNC_ROUNDS_MAX, VERIFY_MS,
+};
 use palimpsest_proto::ids::{NodeId, NodePrefix};
+use palimpsest_proto::params::EXCHANGE_DESCRIPTORS_MAX;
 use palimpsest_proto::record::SignedNodeDescriptor;
 use palimpsest_proto::select::{BUCKETS, GuardList, Heed, NodeTable};
 use palimpsest_proto::time::{Moment, Timestamp};
@@ -25,23 +28,13 @@ use super::failure::Failure;
 use super::nodes::{Node, Nodes};
 use super::wire::Line;
 use crate::liars::Plot;
+use crate::memory::BOOTSTRAP;
 use crate::scenario::stage::{StageError, broken};
 use crate::scenario::tables::Count;
 use crate::scenario::{TableLiars, Tables};
 use crate::sim::client::{BEGIN, Wire, enter};
 use crate::sim::world::WALL;
 
-/// Nodes that newcomers are told of, as many as in stages that are not simulated: the first ones.
-const TOLD_OF: usize = 3;
-/// Descriptors in one message of an exchange at most.
-const DESCRIPTORS_MAX: usize = 1_024;
-/// A dial of somebody who says nothing ends after this long.
-const DIAL_DEADLINE: Duration = Duration::from_secs(8);
-/// The pause between two dials of nodes that were never met, and how many of them may be under way.
-const MEETING_PAUSE: Duration = Duration::from_millis(100);
-const MEETINGS_MAX: usize = 8;
-/// Milliseconds after which a node is dialled whose connection broke.
-const VERIFY_MS: std::ops::Range<u64> = 50..400;
 /// Nodes that start together know each other after this long at the latest.
 const SETTLED_WITHIN: Duration = Duration::from_secs(600);
 /// A look at whether they do.
@@ -130,7 +123,7 @@ impl Gossip {
     }
 
     fn join(&mut self, number: usize) {
-        for told_of in (0..TOLD_OF).filter(|&other| other != number) {
+        for told_of in (0..BOOTSTRAP).filter(|&other| other != number) {
             self.exchange(number, told_of);
         }
         self.go_on(number);
@@ -197,7 +190,7 @@ impl Gossip {
                         }
                     }
                 }
-                let pause = jitter(&mut self.dice, MEETING_PAUSE);
+                let pause = jitter(&mut self.dice, MEETING_PAUSES[0]);
                 self.plan(pause, Event::Meeting(number, life));
             }
             Event::Verify(number, whom) if self.peers[number].up => match self.dial(number, whom) {
@@ -224,7 +217,7 @@ impl Gossip {
 
     /// Whoever is dialled there says nothing.
     fn give_up_later(&mut self, number: usize, whom: NodeId) {
-        self.plan(DIAL_DEADLINE, Event::InVain(number, self.peers[number].life, whom));
+        self.plan(SETUP_DEADLINE, Event::InVain(number, self.peers[number].life, whom));
     }
 
     fn next_exchange(&mut self, number: usize) {
@@ -300,12 +293,12 @@ impl Gossip {
         let Peer { presence, table, .. } = &self.peers[number];
         if self.liars.contains(&number) {
             let mut told = self.plot.tell(self.peers[number].id(), table, unix_ms(self.now));
-            told.descriptors.truncate(DESCRIPTORS_MAX);
+            told.descriptors.truncate(EXCHANGE_DESCRIPTORS_MAX);
             return (told.descriptors, told.lost);
         }
         let mut buckets = table.differing(digests);
         buckets.shuffle(&mut self.dice);
-        (table.in_buckets(&buckets, DESCRIPTORS_MAX), presence.named_lost(table, self.now))
+        (table.in_buckets(&buckets, EXCHANGE_DESCRIPTORS_MAX), presence.named_lost(table, self.now))
     }
 
     fn merge(&mut self, number: usize, (descriptors, lost): (Vec<Bytes>, Vec<(NodePrefix, Duration)>)) {
@@ -399,7 +392,7 @@ impl Gossip {
     /// What a newcomer is told by those nodes of whom it was told, and by a few whom these name. Who is lost is nobody's word so far.
     fn tell_newcomer(&mut self, line: &mut Line<'_>) -> NodeTable {
         let mut client = Peer::client(line.user, NodeTable::new());
-        let mut told_of: Vec<usize> = (0..TOLD_OF.min(self.peers.len())).collect();
+        let mut told_of: Vec<usize> = (0..BOOTSTRAP.min(self.peers.len())).collect();
         told_of.retain(|&number| line.admits(&self.peers[number].id()));
         told_of.shuffle(&mut self.dice);
         let Some(&first) = told_of.first() else { return client.table };
@@ -423,7 +416,7 @@ impl Gossip {
             self.end(number, &client.id(), place);
             client.merge(&mut self.dice, &descriptors, self.now);
             client.hear(&lost, heed, |_| false, self.now);
-            if descriptors.len() < DESCRIPTORS_MAX {
+            if descriptors.len() < EXCHANGE_DESCRIPTORS_MAX {
                 return;
             }
         }

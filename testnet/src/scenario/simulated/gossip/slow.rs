@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use palimpsest_client::policy::INBOUND_EXCHANGE_DEADLINE;
 use palimpsest_proto::flow::{Admitted, Allowance};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::time::Moment;
@@ -18,8 +19,6 @@ use super::{Event, Gossip};
 const EXCHANGES: usize = 4;
 /// The pause before another try where one was refused or ended.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A node ends an exchange after this long.
-const EXCHANGE_DEADLINE: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 pub(super) struct Slow {
@@ -69,8 +68,8 @@ impl Gossip {
         let begun = if self.peers[node].up { self.begin(node, who, true) } else { None };
         match begun {
             Some(number) => {
-                self.slow.held.insert((node, number), (slow, self.now + EXCHANGE_DEADLINE));
-                self.plan(EXCHANGE_DEADLINE, Event::TooSlow(node, number));
+                self.slow.held.insert((node, number), (slow, self.now + INBOUND_EXCHANGE_DEADLINE));
+                self.plan(INBOUND_EXCHANGE_DEADLINE, Event::TooSlow(node, number));
             }
             None => self.plan(PAUSE, Event::Trickle(slow, node)),
         }
