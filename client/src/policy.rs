@@ -1,5 +1,6 @@
-//! What a client does how often, how many at once, and for how long it waits: constants that the simulator's clients share, so that
-//! these behave as the real ones do. What concerns nodes too stands in `palimpsest_proto::params`.
+//! What a client does how often, how many at once, and for how long it waits, and at the end what nodes do to know each other: constants
+//! that the simulator shares, so that its clients and nodes behave as the real ones do. What others rely on stands in
+//! `palimpsest_proto::params`.
 
 use std::ops::Range;
 use std::time::Duration;
