@@ -141,10 +141,10 @@ impl DockerNet {
         net.plan.write(&net.plan_file())?;
         match net.raise(tools, &bin_dir, deadline).await {
             Ok(()) => Ok(net),
-            Err(error) => {
-                net.down().await?;
-                Err(error)
-            }
+            Err(why) => Err(match net.down().await {
+                Ok(_) => why,
+                Err(left) => DockerError::Left { why: Box::new(why), left: Box::new(left) },
+            }),
         }
     }
 

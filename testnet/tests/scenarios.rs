@@ -34,7 +34,10 @@ async fn played_on(stage: StageKind, text: &str) -> (Scenario, Story) {
     let dir = tempfile::tempdir().unwrap();
     let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None, seed: 1 };
     match play(&scenario, stage, &theatre, |_, _| {}).await.unwrap() {
-        Played::Story(story) => (scenario, story),
+        Played::Story(story, left) => {
+            assert_eq!(left, None, "what was started is still there");
+            (scenario, *story)
+        }
         Played::Skipped(why) => panic!("{why}"),
     }
 }

@@ -98,6 +98,17 @@ impl Docker {
         run(&self.docker, args, None, deadline).await
     }
 
+    /// The addresses of all networks that the engine knows, as it writes them: `10.77.0.0/20`.
+    ///
+    /// # Errors
+    /// As of [`Docker::ask`].
+    pub async fn subnets(&self) -> Result<Vec<String>, DockerError> {
+        let networks = self.ask(&["network", "ls", "--quiet"]).await?;
+        let mut words = ["network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}"].to_vec();
+        words.extend(networks.split_whitespace());
+        Ok(self.ask(&words).await?.split_whitespace().map(str::to_owned).collect())
+    }
+
     /// Runs compose on a file.
     ///
     /// # Errors

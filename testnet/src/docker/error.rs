@@ -50,6 +50,14 @@ pub enum DockerError {
         /// The last lines of what it said.
         said: String,
     },
+    /// It did not come up, and what there was of it could not be removed.
+    #[error("{why}; and what was started is still there: {left}")]
+    Left {
+        /// Why it did not come up.
+        why: Box<DockerError>,
+        /// Why it is still there.
+        left: Box<DockerError>,
+    },
     /// A command took too long.
     #[error("`{command}` was ended after {:.0} s", after.as_secs_f64())]
     TimedOut {

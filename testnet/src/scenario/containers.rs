@@ -15,7 +15,7 @@ use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
 use super::{Account, Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
-use crate::docker::{Condition, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
+use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
 use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex};
 use crate::liars::Plot;
 use crate::process::{Transport, Way, find_program};
@@ -53,7 +53,9 @@ pub fn container_name() -> Result<Name, NotAName> {
 
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
-        let subnet: Subnet = format!("10.{}.0.0/16", 128 + std::process::id() % SUBNETS).parse().map_err(broken)?;
+        let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
+        let subnet =
+            free_subnet(std::process::id(), &taken).ok_or_else(|| broken("no subnet from 10.128 on is free"))?;
         let mut cast = cast(scenario);
         let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
         let lies = scenario.table_liars.as_ref().map(conspire);
@@ -74,20 +76,14 @@ impl Stage {
         let net = DockerNet::up(options).await.map_err(lacks)?;
         let (users, slow) = match around(&net, scenario, theatre) {
             Ok(around) => around,
-            Err(error) => {
-                net.down().await.map_err(broken)?;
-                return Err(error);
-            }
+            Err(error) => return Err(error.and(net.down().await.err())),
         };
         let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
         let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members: Vec::new() };
         if stage.lies.is_some() || stage.coalition.is_some() {
             stage.members = match stage.ids().await {
                 Ok(members) => members,
-                Err(error) => {
-                    stage.close().await?;
-                    return Err(error);
-                }
+                Err(error) => return Err(error.and(stage.close().await.err())),
             };
         }
         Ok(stage)
@@ -232,6 +228,14 @@ fn around(net: &DockerNet, scenario: &Scenario, theatre: &Theatre) -> Result<(Us
     Ok((users, slow))
 }
 
+/// The first subnet for a played scenario that nobody has, beginning with one that depends on the process: engines keep networks
+/// now and then that they count somebody in who is gone.
+fn free_subnet(process: u32, taken: &[String]) -> Option<Subnet> {
+    let mut numbers = (0..SUBNETS).map(|step| 128 + (process % SUBNETS + step) % SUBNETS);
+    let number = numbers.find(|number| !taken.iter().any(|one| one.starts_with(&format!("10.{number}."))))?;
+    format!("10.{number}.0.0/16").parse().ok()
+}
+
 /// Addresses in the network for nodes that are made up: at every other one nobody is, at the others one of the liars takes
 /// connections and says nothing.
 fn decoys(liars: &TableLiars, subnet: Subnet) -> Vec<Decoy> {
@@ -259,5 +263,22 @@ fn lacks(error: DockerError) -> StageError {
         error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
         error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => StageError::Lacks(error.to_string()),
         error => broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SUBNETS, free_subnet};
+
+    #[test]
+    fn a_subnet_that_an_engine_still_has_is_passed_over() {
+        let named = |process, taken: &[String]| free_subnet(process, taken).map(|subnet| subnet.to_string());
+        assert_eq!(named(24, &[]).as_deref(), Some("10.152.0.0/16"));
+        let taken = ["172.17.0.0/16", "10.152.0.0/20", "10.15.0.0/20"].map(str::to_owned);
+        assert_eq!(named(24, &taken).as_deref(), Some("10.153.0.0/16"));
+        let last = [format!("10.{}.0.0/20", 127 + SUBNETS)];
+        assert_eq!(named(SUBNETS - 1, &last).as_deref(), Some("10.128.0.0/16"));
+        let all: Vec<String> = (0..SUBNETS).map(|number| format!("10.{}.0.0/20", 128 + number)).collect();
+        assert_eq!(named(7, &all), None);
     }
 }

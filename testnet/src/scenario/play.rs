@@ -18,8 +18,8 @@ pub type PlayError = StageError;
 /// What became of a scenario.
 #[derive(Debug)]
 pub enum Played {
-    /// It was played to its end.
-    Story(Story),
+    /// It was played to its end; and why what was started is still there, if it is.
+    Story(Box<Story>, Option<String>),
     /// It was not, for this reason.
     Skipped(String),
 }
@@ -49,9 +49,9 @@ pub async fn play(
     let story = perform(scenario, &mut stage, theatre, tell).await;
     let closed = stage.close().await;
     match story {
-        Ok(story) => closed.map(|()| Played::Story(story)),
+        Ok(story) => Ok(Played::Story(Box::new(story), closed.err().map(|left| left.to_string()))),
         Err(StageError::Lacks(what)) => closed.map(|()| Played::Skipped(what)),
-        Err(error) => Err(error),
+        Err(error) => Err(error.and(closed.err())),
     }
 }
 

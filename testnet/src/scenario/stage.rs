@@ -64,6 +64,16 @@ pub enum StageError {
     Broken(String),
 }
 
+impl StageError {
+    /// What happened, and what went wrong in clearing away after it, if anything did.
+    pub(super) fn and(self, left: Option<impl std::fmt::Display>) -> StageError {
+        match left {
+            Some(left) => broken(format!("{self}; and what was started is still there: {left}")),
+            None => self,
+        }
+    }
+}
+
 /// Turns any error into that of a broken stage.
 pub(super) fn broken(error: impl std::fmt::Display) -> StageError {
     StageError::Broken(error.to_string())

@@ -44,7 +44,7 @@ async fn told(text: &str, seed: u64) -> (Vec<Verdict>, Story) {
     let dir = tempfile::tempdir().unwrap();
     let theatre = Theatre { dir: dir.path().to_owned(), bin_dir: None, seed };
     match play(&scenario, StageKind::Sim, &theatre, |_, _| {}).await.unwrap() {
-        Played::Story(story) => (judge(&scenario.promises, &story), story),
+        Played::Story(story, _) => (judge(&scenario.promises, &story), *story),
         Played::Skipped(why) => panic!("{why}"),
     }
 }

@@ -76,8 +76,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         play(&steps, kind, &theatre, tell).await.map_err(broken)
     })
     .await;
-    if outcome.is_err() {
-        clean(place.path(), kind).await?;
+    if outcome.is_err()
+        && let Err(left) = clean(place.path(), kind).await
+    {
+        eprintln!("pal-testnet: what was started is still there: {left}");
     }
     let name =
         Path::new(&args.scenario).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -91,7 +93,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             });
             Ok(ExitCode::from(EXIT_UNAVAILABLE))
         }
-        Played::Story(story) => {
+        Played::Story(story, left) => {
+            if let Some(left) = left {
+                eprintln!("pal-testnet: what was started is still there: {left}");
+            }
             let verdicts = judge(&scenario.promises, &story);
             let kept = is_kept(&verdicts);
             report(&name, kind, json, &scenario, &story, &verdicts);
