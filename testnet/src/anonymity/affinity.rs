@@ -23,14 +23,14 @@ const CELL_BYTES: usize = 64;
 const CELLS: usize = 64;
 
 /// What a coalition of holders knows of a shard.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     /// When it came first, and by which middle relay; to which back relay the receipt went.
     pub stored: Option<(Duration, NodeId, Option<NodeId>)>,
     /// When its lease ends, in seconds.
     pub lease: u64,
-    /// When it was first fetched.
-    pub fetched: Option<Duration>,
+    /// When it was fetched, as a proof or by readers; in order.
+    pub fetched: Vec<Duration>,
     /// Its place among all slots of its disk, from 0 to 1.
     pub place: f64,
 }
@@ -50,8 +50,10 @@ pub struct Belongs {
 pub enum Clue {
     /// They came at nearly the same time.
     StoredTogether,
-    /// They were fetched at nearly the same time.
+    /// They were fetched at nearly the same time, whenever that was.
     FetchedTogether,
+    /// Whenever one was fetched, the other was at nearly the same time.
+    AlwaysFetchedTogether,
     /// They came by the same relays, or their receipts went by them.
     SameRelays,
     /// Their leases end alike.
@@ -62,8 +64,14 @@ pub enum Clue {
 
 impl Clue {
     /// All.
-    pub const ALL: [Self; 5] =
-        [Self::StoredTogether, Self::FetchedTogether, Self::SameRelays, Self::SameLease, Self::SamePlace];
+    pub const ALL: [Self; 6] = [
+        Self::StoredTogether,
+        Self::FetchedTogether,
+        Self::AlwaysFetchedTogether,
+        Self::SameRelays,
+        Self::SameLease,
+        Self::SamePlace,
+    ];
 
     /// In words.
     #[must_use]
@@ -71,6 +79,7 @@ impl Clue {
         match self {
             Self::StoredTogether => "stored at the same time",
             Self::FetchedTogether => "fetched at the same time",
+            Self::AlwaysFetchedTogether => "always fetched at the same time",
             Self::SameRelays => "came by the same relays",
             Self::SameLease => "leased until the same day",
             Self::SamePlace => "at the same place of the disk",
@@ -80,7 +89,7 @@ impl Clue {
     /// Whether it takes a clock: that somebody looked on when it happened.
     #[must_use]
     pub fn needs_clock(self) -> bool {
-        matches!(self, Self::StoredTogether | Self::FetchedTogether)
+        matches!(self, Self::StoredTogether | Self::FetchedTogether | Self::AlwaysFetchedTogether)
     }
 
     /// The likelier, the more: comparable with what other pairs get only.
@@ -88,7 +97,15 @@ impl Clue {
         let apart = |a: Duration, b: Duration| -a.abs_diff(b).as_secs_f64();
         Some(match self {
             Self::StoredTogether => apart(a.stored?.0, b.stored?.0),
-            Self::FetchedTogether => apart(a.fetched?, b.fetched?),
+            Self::FetchedTogether => -nearest(&a.fetched, &b.fetched)?.as_secs_f64(),
+            Self::AlwaysFetchedTogether => {
+                let mean = |a: &[Duration], b: &[Duration]| {
+                    let each = a.iter().map(|one| nearest(std::slice::from_ref(one), b));
+                    let sum = each.sum::<Option<Duration>>()?;
+                    (!a.is_empty()).then(|| sum.as_secs_f64() / a.len() as f64)
+                };
+                -(mean(&a.fetched, &b.fetched)? + mean(&b.fetched, &a.fetched)?)
+            }
             Self::SameRelays => {
                 let ((_, from_a, to_a), (_, from_b, to_b)) = (a.stored?, b.stored?);
                 f64::from(u8::from(from_a == from_b)) + f64::from(u8::from(to_a.is_some() && to_a == to_b))
@@ -97,6 +114,21 @@ impl Clue {
             Self::SamePlace => -(a.place - b.place).abs(),
         })
     }
+}
+
+/// How near a moment of one comes to one of the other, both in order.
+fn nearest(a: &[Duration], b: &[Duration]) -> Option<Duration> {
+    let (mut a, mut b, mut least) = (a.iter().peekable(), b.iter().peekable(), None::<Duration>);
+    while let (Some(one), Some(other)) = (a.peek(), b.peek()) {
+        let apart = one.abs_diff(**other);
+        least = Some(least.map_or(apart, |least| least.min(apart)));
+        if one < other {
+            a.next()
+        } else {
+            b.next()
+        };
+    }
+    least
 }
 
 /// What a guess by one clue is worth.
@@ -135,7 +167,7 @@ pub fn worth(shards: &[(Known, Belongs)], seed: u64) -> Vec<Worth> {
     Clue::ALL.into_iter().filter_map(worth).collect()
 }
 
-/// What these nodes saw of shards: the first store and the first fetch of each, beside what their disks say (`places`).
+/// What these nodes saw of shards: the first store and all fetches of each, beside what their disks say (`places`).
 #[must_use]
 pub fn known(pooled: &[Seen], places: &HashMap<Locator, f64>) -> HashMap<Locator, Known> {
     let mut known: HashMap<Locator, Known> = HashMap::new();
@@ -152,11 +184,11 @@ pub fn known(pooled: &[Seen], places: &HashMap<Locator, f64>) -> HashMap<Locator
             Wanted::Store(locator, lease) => {
                 let Some(&place) = places.get(&locator) else { continue };
                 let stored = Some((one.at, from, answered.get(&came).copied()));
-                known.entry(locator).or_insert(Known { stored, lease: lease.0, fetched: None, place });
+                known.entry(locator).or_insert(Known { stored, lease: lease.0, fetched: Vec::new(), place });
             }
             Wanted::Fetch(locator) => {
                 if let Some(known) = known.get_mut(&locator) {
-                    known.fetched.get_or_insert(one.at);
+                    known.fetched.push(one.at);
                 }
             }
             Wanted::Other => {}
@@ -192,7 +224,7 @@ pub fn places(node: &Path) -> io::Result<Vec<(Locator, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::super::sights::tests::{id, ms};
-    use super::{Belongs, Clue, Known, worth};
+    use super::{Belongs, Clue, Known, nearest, worth};
 
     /// Four files of two stripes of five shards each. A file comes within ten milliseconds; the next one begins so much later.
     fn files(pause: u64) -> Vec<(Known, Belongs)> {
@@ -202,7 +234,7 @@ mod tests {
             let known = Known {
                 stored: Some((at, id((number * 7 % 5) as u8), None)),
                 lease: 86_400,
-                fetched: None,
+                fetched: Vec::new(),
                 place: (number * 13 % 40) as f64 / 64.0,
             };
             (known, Belongs { file: file as usize, stripe: stripe as usize })
@@ -225,6 +257,28 @@ mod tests {
         // All at once: shards of two stripes of one file are five apart, and those of others come within the same time.
         let together = auc(&files(0), Clue::StoredTogether).unwrap();
         assert!(together < 0.55, "{together}");
+    }
+
+    #[test]
+    fn of_many_fetches_the_nearest_two_tell() {
+        let (early, late) = ([ms(10), ms(500)], [ms(100), ms(470), ms(900)]);
+        assert_eq!(nearest(&early, &late), Some(ms(30)));
+        assert_eq!(nearest(&late, &early), Some(ms(30)));
+        assert_eq!(nearest(&early[..1], &late), Some(ms(90)));
+        assert_eq!(nearest(&early, &[]), None);
+        // Each shard is fetched as a proof at a moment that has nothing to do with its file; then each file twice, by readers who come
+        // one after the other.
+        let mut fetched = files(0);
+        for (number, (known, belongs)) in fetched.iter_mut().enumerate() {
+            let reader = |number: u64| ms(100_000 * number + 1_000 * belongs.file as u64 + belongs.stripe as u64);
+            known.fetched = vec![ms(number as u64 * 17 % 40 * 50), reader(1), reader(2)];
+        }
+        for clue in [Clue::FetchedTogether, Clue::AlwaysFetchedTogether] {
+            assert!(auc(&fetched, clue).unwrap() > 0.95, "{clue:?}: {:?}", auc(&fetched, clue));
+        }
+        fetched.iter_mut().for_each(|(known, _)| known.fetched.truncate(1));
+        let proofs = auc(&fetched, Clue::AlwaysFetchedTogether).unwrap();
+        assert!((0.3..0.7).contains(&proofs), "{proofs}");
     }
 
     #[test]
