@@ -159,6 +159,7 @@ impl Client {
                 Err(Error::Usage("this link lets you keep the file alive (pal keep), not read it".to_owned()))
             }
             Capability::Read { root, key } => {
+                fetch::check_spread(&options)?;
                 fetch::fetch(self.session(progress).await?, *root, key, &options, sink, progress).await
             }
         }

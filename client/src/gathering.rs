@@ -8,7 +8,8 @@
 use crate::clock::moment;
 use crate::error::Error;
 use crate::lane::{Done, Lane, Way};
-use crate::policy::AHEAD;
+use crate::pace::Pace;
+use crate::policy::{AHEAD, MIXED};
 use crate::progress::Progress;
 use crate::repair::{Repaired, scatter};
 use crate::said::Got;
@@ -79,6 +80,8 @@ pub(crate) struct Gathering {
     decoding: JoinSet<(u64, Result<Decoded, Error>)>,
     /// Whether what is missing is put back, what is being put back, and how many shards were begun with.
     pub(crate) heal: bool,
+    /// When requests may leave, if they are spread over time.
+    pub(crate) pace: Option<Pace>,
     healing: JoinSet<Repaired>,
     healed: usize,
     ready: BTreeMap<u64, Bytes>,
@@ -96,6 +99,7 @@ impl Gathering {
             jobs: BTreeMap::new(),
             decoding: JoinSet::new(),
             heal: false,
+            pace: None,
             healing: JoinSet::new(),
             healed: 0,
             ready: BTreeMap::new(),
@@ -181,27 +185,21 @@ impl Gathering {
         }
     }
 
-    /// Asks what the machines want asked, oldest stripe first; returns when to look again.
+    /// Asks what the machines want asked, of the oldest stripes mixed by chance: which were asked for together would tell holders what
+    /// belongs together. Returns when to look again.
     fn ask(&mut self) -> Result<Option<Moment>, Error> {
         let now = moment();
-        let mut wake = None;
-        for (&order, job) in &mut self.jobs {
-            while self.lane.has_room() {
-                let ask = {
-                    let table = self.session.table();
-                    let experience = self.session.experience();
-                    let path = experience.outcomes.path_chance();
-                    let far = |shard: usize| whereabouts(&table, &job.stripe.descriptor.locators()[shard]);
-                    job.gather.poll(now, path, |id| self.session.chance(&table, &experience, id, now), far)
-                };
-                let Some(ask) = ask else { break };
-                let locator = job.stripe.descriptor.locators()[usize::from(ask.shard)];
-                let tag = Tag { job: order, shard: ask.shard, holder: ask.node };
-                self.totals.asked += 1;
-                let used = job.used.entry(ask.shard).or_default();
-                self.lane
-                    .start(tag, ask.node, Ask::Fetch { locator }, used, move |answer| Got::check(&locator, answer));
+        let mut open: Vec<u64> = self.jobs.keys().copied().collect();
+        while !open.is_empty() && self.lane.has_room() && self.leaves_at().is_none_or(|at| at <= now) {
+            let which = rand::random_range(0..open.len().min(MIXED));
+            if !self.ask_one(open[which], now) {
+                open.remove(which);
+            } else if let Some(pace) = &self.pace {
+                pace.left(now);
             }
+        }
+        let mut wake = self.leaves_at().filter(|at| !open.is_empty() && *at > now);
+        for job in self.jobs.values() {
             let failed = match job.gather.verdict() {
                 Some(GatherVerdict::Complete) | None => None,
                 Some(GatherVerdict::Unreachable { have, need }) => Some((have, need)),
@@ -213,6 +211,30 @@ impl Gathering {
             wake = [wake, job.gather.poll_timeout(now)].into_iter().flatten().min();
         }
         Ok(wake)
+    }
+
+    /// When the next request may leave, if they are spread over time.
+    fn leaves_at(&self) -> Option<Moment> {
+        self.pace.as_ref().map(Pace::next)
+    }
+
+    /// Asks for one shard of a stripe, if its machine wants one asked for.
+    fn ask_one(&mut self, order: u64, now: Moment) -> bool {
+        let Some(job) = self.jobs.get_mut(&order) else { return false };
+        let ask = {
+            let table = self.session.table();
+            let experience = self.session.experience();
+            let path = experience.outcomes.path_chance();
+            let far = |shard: usize| whereabouts(&table, &job.stripe.descriptor.locators()[shard]);
+            job.gather.poll(now, path, |id| self.session.chance(&table, &experience, id, now), far)
+        };
+        let Some(ask) = ask else { return false };
+        let locator = job.stripe.descriptor.locators()[usize::from(ask.shard)];
+        let tag = Tag { job: order, shard: ask.shard, holder: ask.node };
+        self.totals.asked += 1;
+        let used = job.used.entry(ask.shard).or_default();
+        self.lane.start(tag, ask.node, Ask::Fetch { locator }, used, move |answer| Got::check(&locator, answer));
+        true
     }
 
     fn take(&mut self, done: Done<Tag, Got>) {

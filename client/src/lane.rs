@@ -143,7 +143,9 @@ impl<T: Clone, R: Send + 'static> Lane<T, R> {
             if self.awaited == 0 && wake.is_none() {
                 return None;
             }
-            let until = [wake, sweep].into_iter().flatten().min();
+            // Who sleeps for hours takes the news meanwhile: else the next request would leave by keys of yesterday.
+            let news = if self.learning.is_empty() { self.session.news_due_at() } else { None };
+            let until = [wake, sweep, news].into_iter().flatten().min();
             let pause = async {
                 match until {
                     Some(until) => sleep_until(until).await,

@@ -1,31 +1,37 @@
 //! When requests leave that are to be spread over time. They leave at random moments that do not depend on each other (a Poisson
 //! process), so that nothing but their number tells those of one file from what others send meanwhile.
 
+use crate::session::lock;
 use palimpsest_proto::time::Moment;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Of requests that leave one by one.
-#[derive(Debug)]
+/// The longest time over which a publish or a fetch is spread: 7 days.
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// Of requests that leave one by one. Clones keep one pace together.
+#[derive(Clone, Debug)]
 pub(crate) struct Pace {
     mean: Duration,
-    next: Moment,
+    next: Arc<Mutex<Moment>>,
 }
 
 impl Pace {
     /// About `requests` of them over the time of `over`, from `now` on.
     pub(crate) fn new(over: Duration, requests: u64, now: Moment) -> Pace {
         let mean = over.div_f64(requests.max(1) as f64);
-        Pace { mean, next: now + interval(mean, rand::random()) }
+        Pace { mean, next: Arc::new(Mutex::new(now + interval(mean, rand::random()))) }
     }
 
     /// When the next one may leave.
     pub(crate) fn next(&self) -> Moment {
-        self.next
+        *lock(&self.next)
     }
 
     /// One left.
-    pub(crate) fn left(&mut self, now: Moment) {
-        self.next = now.max(self.next) + interval(self.mean, rand::random());
+    pub(crate) fn left(&self, now: Moment) {
+        let mut next = lock(&self.next);
+        *next = now.max(*next) + interval(self.mean, rand::random());
     }
 }
 
@@ -43,7 +49,7 @@ mod tests {
     #[test]
     fn so_many_leave_in_about_that_time_and_no_two_gaps_are_alike() {
         let begin = Moment::default();
-        let mut pace = Pace::new(MINUTE, 10_000, begin);
+        let pace = Pace::new(MINUTE, 10_000, begin);
         let mut gaps = Vec::new();
         for _ in 1..10_000 {
             let now = pace.next();
@@ -60,10 +66,19 @@ mod tests {
 
     #[test]
     fn who_was_kept_from_it_does_not_catch_up_at_once() {
-        let mut pace = Pace::new(MINUTE, 60, Moment::default());
+        let pace = Pace::new(MINUTE, 60, Moment::default());
         let late = Moment::default() + 10 * MINUTE;
         pace.left(late);
         assert!(pace.next() >= late);
+    }
+
+    #[test]
+    fn clones_keep_one_pace() {
+        let pace = Pace::new(MINUTE, 60, Moment::default());
+        let other = pace.clone();
+        other.left(Moment::default() + MINUTE);
+        assert!(pace.next() >= Moment::default() + MINUTE);
+        assert_eq!(pace.next(), other.next());
     }
 
     #[test]

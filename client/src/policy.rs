@@ -9,7 +9,10 @@ use std::time::Duration;
 /// one overlap the first of the next, and that holders cannot tell small files' stripes by the order in which shards come.
 pub const ACTIVE: usize = 3;
 /// Stripes gathered, decoded or waiting to be given out at once: 4 MiB each, twice while being rebuilt.
-pub const AHEAD: usize = 4;
+pub const AHEAD: usize = 6;
+/// The oldest of these, asked for in an order that chance decides: holders cannot tell small files' stripes by the order in which they are
+/// asked. The others come when these want nothing more, so that there is always something on its way.
+pub const MIXED: usize = 4;
 /// Nodes near each address of a stripe's descriptor that are given it as a record; they become its wardens, and spread it to
 /// the others. Two, so that with the six in all a stripe has a warden though half of the nodes die before it is spread.
 pub const SEED_COPIES: usize = 2;

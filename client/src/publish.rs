@@ -17,7 +17,7 @@ use crate::cutting::{self, Cut, Source};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
-use crate::pace::Pace;
+use crate::pace::{Pace, SPREAD_MAX};
 use crate::policy::{ACTIVE, PROOF_ROUNDS, PROOF_SAMPLE, RECORD_PAUSE, RECORD_TRIES, SEED_COPIES, is_proof};
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
@@ -50,8 +50,7 @@ const SEEDING_MAX: usize = 8;
 /// How long a round pauses in which nothing could be done.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest time over which a publish is spread: 7 days. And the part of the lease that it may take.
-pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// The part of the lease that a publish may take that is spread over time.
 const SPREAD_PART: u64 = 4;
 
 /// How to publish.
@@ -420,7 +419,7 @@ impl Publish<'_> {
             };
             if !sent {
                 open.swap_remove(which);
-            } else if let Some(spread) = &mut self.spread {
+            } else if let Some(spread) = &self.spread {
                 spread.pace.left(now);
             }
         }

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::gathering::Gathering;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::stripe_name::StripeName;
@@ -18,12 +19,14 @@ pub(crate) struct Refs {
     levels: Vec<StreamShape>,
     top: Bytes,
     last_pack: Vec<Option<(u64, Bytes)>>,
+    /// When requests may leave, if they are spread over time.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Refs {
     pub(crate) fn new(session: Arc<Session>, streams: &Streams) -> Refs {
         let levels = streams.levels().to_vec();
-        Refs { session, last_pack: vec![None; levels.len()], levels, top: streams.top_refs().clone() }
+        Refs { session, last_pack: vec![None; levels.len()], levels, top: streams.top_refs().clone(), pace: None }
     }
 
     /// The reference of stripe `number` of the stream at `level`; level 0 is the content.
@@ -56,6 +59,7 @@ impl Refs {
         }
         let stripe = self.stripe(level, number).await?;
         let mut gathering = Gathering::new(self.session.clone(), Progress::new());
+        gathering.pace = self.pace.clone();
         gathering.push(StripeName::of(level, number), stripe);
         let pack =
             gathering.next_pack().await?.ok_or_else(|| Error::Integrity { what: "a reference stream".to_owned() })?;

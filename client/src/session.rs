@@ -370,6 +370,12 @@ impl Session {
         due
     }
 
+    /// When the guard should be asked for news though no request is silent; `None` if the table is kept by gossip.
+    pub(crate) fn news_due_at(&self) -> Option<Moment> {
+        let asked = if self.own.is_some() { None } else { lock(&self.news).at };
+        asked.map(|at| at + NEWS_PAUSES.1)
+    }
+
     /// Takes those overdue requests out that `mine` says are the caller's.
     pub(crate) fn take_overdue(&self, mine: impl Fn(&FlightId) -> bool) -> Vec<FlightId> {
         self.experience().overdue.extract_if(|id| mine(id)).collect()

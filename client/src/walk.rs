@@ -43,7 +43,7 @@ impl Walk {
         is_list: bool,
         progress: &Progress,
     ) -> Result<Walk, Error> {
-        let (descriptor, manifest, _) = find_manifest(session, root, key, progress).await?;
+        let (descriptor, manifest, _) = find_manifest(session, root, key, None, progress).await?;
         let listed = if is_list { read_list(session, root, key, progress).await? } else { Vec::new() };
         let (refs, levels) = match manifest.body() {
             Body::Inline(_) => (None, Vec::new()),
@@ -97,7 +97,7 @@ async fn read_list(
     let mut bytes = Vec::new();
     // One byte more than the longest list, so that a longer one is refused and not cut.
     let range = Some(0..StripeList::BYTES_MAX as u64 + 1);
-    fetch(session, root, key, &FetchOptions { range, heal: false }, &mut bytes, progress).await?;
+    fetch(session, root, key, &FetchOptions { range, heal: false, spread: None }, &mut bytes, progress).await?;
     let list = StripeList::decode(bytes.into());
     let list = list.map_err(|e| Error::Integrity { what: format!("the list of stripes ({e})") })?;
     Ok(list.stripes().to_vec())

@@ -2,14 +2,14 @@
 //! nodes, make of what theirs saw.
 //!
 //! One record serves for all coalitions: who only looks on changes nothing. Files are published one after the other, each by a
-//! client of its own, then as many all at once; the latter are fetched all at once. Then as many are published that are spread over
-//! time, as a user can ask for, each begun a while after the other.
+//! client of its own, then as many all at once; the latter are fetched all at once. Then as many are published, and fetched, that
+//! are spread over time, as a user can ask for, each begun a while after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use palimpsest_client::{Client, Error, FetchOptions, Progress, PublishOptions, Source};
 use palimpsest_node::store::StoreError;
 use palimpsest_proto::ids::{Locator, NodeId};
@@ -35,7 +35,7 @@ pub const AUC_MOST: f64 = 0.55;
 const DRAWS: usize = 200;
 /// Of these, those that also guess which shards belong together.
 const DRAWS_AFFINITY: usize = 10;
-/// The part of the time over which files of [`Batch::Spread`] are spread in which all of them are begun.
+/// The part of the time over which files of [`Batch::Spread`] are spread in which all publishes, or all fetches, are begun.
 const SPREAD_BEGUN: f64 = 0.2;
 /// For what never happens: a publish or fetch takes seconds.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -45,13 +45,13 @@ const DEADLINE: Duration = Duration::from_secs(600);
 pub struct CrowdOptions {
     /// Nodes of the network.
     pub nodes: usize,
-    /// Files that are published one after the other, and as many at once.
+    /// Files that are published one after the other, as many at once, and as many spread.
     pub files: usize,
     /// Bytes of each.
     pub bytes: usize,
-    /// Readers of each file that was published at once.
+    /// Readers of each file that was published at once, or spread.
     pub readers: usize,
-    /// Over how long files of [`Batch::Spread`] are spread.
+    /// Over how long publishes and fetches of [`Batch::Spread`] are spread.
     pub spread: Duration,
     /// The parts of the nodes that a coalition holds.
     pub coalition: Vec<f64>,
@@ -79,15 +79,15 @@ pub enum CrowdError {
     Broken(&'static str),
 }
 
-/// How files were published.
+/// How files were published, and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Batch {
     /// One after the other, each when the last one was done.
     Alone,
-    /// All begun at the same moment.
+    /// All begun at the same moment; then fetched by readers who all begin at the same moment.
     AtOnce,
-    /// One begun after the other, each spread over a time that is much longer than the pauses between them.
+    /// One begun after the other, each spread over a time that is much longer than the pauses between them; then fetched likewise.
     Spread,
 }
 
@@ -235,10 +235,10 @@ impl User {
         Ok(published.map_err(|_| CrowdError::Broken("a publish does not end"))??.link)
     }
 
-    async fn fetch(&mut self, link: &str, file: &Bytes) -> Result<(), CrowdError> {
+    async fn fetch(&mut self, link: &str, file: &Bytes, spread: Option<Duration>) -> Result<(), CrowdError> {
         let link = link.parse().map_err(|_| CrowdError::Broken("a link of our own is unreadable"))?;
         let (mut sink, progress) = (Vec::new(), Progress::new());
-        let work = self.client.fetch(&link, FetchOptions::default(), &mut sink, &progress);
+        let work = self.client.fetch(&link, FetchOptions { spread, ..FetchOptions::default() }, &mut sink, &progress);
         let fetched = tokio::time::timeout(DEADLINE, work).await;
         self.talked_to.extend(self.client.connected_nodes());
         fetched.map_err(|_| CrowdError::Broken("a fetch does not end"))??;
@@ -269,41 +269,13 @@ async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Res
         files.push((user.id, Batch::Alone));
         users.push(user);
     }
-    let mut crowd = Vec::new();
-    for number in 0..options.files {
-        crowd.push(User::enter(network, &format!("crowd-{number}")).await?);
+    for (batch, spread, first) in
+        [(Batch::AtOnce, None, options.files), (Batch::Spread, Some(options.spread), 2 * options.files)]
+    {
+        let (publishers, readers) = batch_of(network, options, spread, first).await?;
+        files.extend(publishers.iter().map(|user| (user.id, batch)));
+        users.extend(publishers.into_iter().chain(readers));
     }
-    let all = crowd.iter_mut().enumerate();
-    let publishes = all.map(|(number, user)| user.publish(content(options, options.files + number), None));
-    let links = try_join_all(publishes).await?;
-    files.extend(crowd.iter().map(|user| (user.id, Batch::AtOnce)));
-    users.append(&mut crowd);
-    let mut readers = Vec::new();
-    for number in 0..options.files * options.readers {
-        readers.push(User::enter(network, &format!("reader-{number}")).await?);
-    }
-    let fetches = readers.iter_mut().enumerate().map(|(number, user)| {
-        let file = number % options.files;
-        let wanted = content(options, options.files + file);
-        let link = &links[file];
-        async move { user.fetch(link, &wanted).await }
-    });
-    for fetched in join_all(fetches).await {
-        fetched?;
-    }
-    users.append(&mut readers);
-    let mut patient = Vec::new();
-    for number in 0..options.files {
-        patient.push(User::enter(network, &format!("patient-{number}")).await?);
-    }
-    let pause = options.spread.mul_f64(SPREAD_BEGUN) / options.files.max(1) as u32;
-    let publishes = patient.iter_mut().zip(0..).map(|(user, number): (_, u32)| async move {
-        tokio::time::sleep(pause * number).await;
-        user.publish(content(options, 2 * options.files + number as usize), Some(options.spread)).await
-    });
-    try_join_all(publishes).await?;
-    files.extend(patient.iter().map(|user| (user.id, Batch::Spread)));
-    users.append(&mut patient);
     let (mut guards, mut closing) = (HashMap::new(), Vec::new());
     for User { client, id, mut talked_to } in users {
         talked_to.extend(client.connected_nodes());
@@ -323,6 +295,42 @@ async fn play(network: &Network, options: &CrowdOptions, ledger: &Ledger) -> Res
         stripes: stripes.collect(),
         files,
     })
+}
+
+/// Has files published, those with the numbers from `first` on, and then read, by users of their own: all at once, or `spread` over so
+/// long, one begun after the other. Returns publishers, in the order of the files, and readers.
+async fn batch_of(
+    network: &Network,
+    options: &CrowdOptions,
+    spread: Option<Duration>,
+    first: usize,
+) -> Result<(Vec<User>, Vec<User>), CrowdError> {
+    let pause = |users: usize| spread.unwrap_or_default().mul_f64(SPREAD_BEGUN / users.max(1) as f64);
+    let mut publishers = enter_all(network, &format!("publisher-{first}"), options.files).await?;
+    let begun = pause(publishers.len());
+    let publishes = publishers.iter_mut().zip(0..).map(|(user, number): (_, u32)| async move {
+        tokio::time::sleep(begun * number).await;
+        user.publish(content(options, first + number as usize), spread).await
+    });
+    let links = try_join_all(publishes).await?;
+    let mut readers = enter_all(network, &format!("reader-{first}"), options.files * options.readers).await?;
+    let begun = pause(readers.len());
+    let fetches = readers.iter_mut().zip(0..).zip(links.iter().enumerate().cycle()).map(
+        |((user, number), (file, link)): ((_, u32), _)| async move {
+            tokio::time::sleep(begun * number).await;
+            user.fetch(link, &content(options, first + file), spread).await
+        },
+    );
+    try_join_all(fetches).await?;
+    Ok((publishers, readers))
+}
+
+async fn enter_all(network: &Network, name: &str, count: usize) -> Result<Vec<User>, CrowdError> {
+    let mut users = Vec::new();
+    for number in 0..count {
+        users.push(User::enter(network, &format!("{name}-{number}")).await?);
+    }
+    Ok(users)
 }
 
 /// The content of a file: no two are alike.

@@ -2,7 +2,7 @@
 
 use super::SimError;
 use super::client::{BEGIN, Lost, ROUND_TRIP, Route, STRAYS, Session, Stop, Way, Wire};
-use palimpsest_client::policy::AHEAD;
+use palimpsest_client::policy::{AHEAD, MIXED};
 use palimpsest_proto::flow::{Gather, GatherOutcome, GatherVerdict};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::select::{GuardList, NodeTable, Whereabouts, place, whereabouts};
@@ -154,7 +154,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Gathers stripes, a few at once, the first ones first. `ask` for a stripe's shard, both by number; `take` says what an answer
+/// Gathers stripes, a few at once, the oldest of them mixed by chance. `ask` for a stripe's shard, both by number; `take` says what an answer
 /// to that is, and keeps it.
 pub(crate) fn gather<W: Wire>(
     session: &mut Session<'_, W>,
@@ -174,19 +174,26 @@ pub(crate) fn gather<W: Wire>(
             jobs.insert(number, Job::new(table, *wanted));
         }
         let now = lane.session.now();
-        let mut wake = None;
-        for (&number, job) in &mut jobs {
+        let mut open: Vec<(usize, &mut Job<'_>)> = jobs.iter_mut().map(|(&number, job)| (number, job)).collect();
+        while !open.is_empty() && lane.has_room() {
+            // The dice are for where there is a choice.
+            let which = if open.len() == 1 { 0 } else { lane.session.dice().random_range(0..open.len().min(MIXED)) };
+            let (number, job) = &mut open[which];
             let far = |shard: usize| match beside {
                 Beside::Whereabouts => whereabouts(table, &job.wanted.locators[shard]),
                 Beside::Nowhere => Whereabouts::default(),
             };
-            while lane.has_room() {
-                let path = lane.session.path_chance();
-                let Some(next) = job.gather.poll(now, path, |id| lane.session.chance(id), far) else { break };
-                let used = job.used.entry(next.shard).or_default();
-                let tag = (number, next.shard, next.node);
-                lane.start(tag, next.node, ask(number, next.shard), used).map_err(Stop::from)?;
-            }
+            let path = lane.session.path_chance();
+            let Some(next) = job.gather.poll(now, path, |id| lane.session.chance(id), far) else {
+                open.remove(which);
+                continue;
+            };
+            let used = job.used.entry(next.shard).or_default();
+            let tag = (*number, next.shard, next.node);
+            lane.start(tag, next.node, ask(*number, next.shard), used).map_err(Stop::from)?;
+        }
+        let mut wake = None;
+        for job in jobs.values() {
             match job.gather.verdict() {
                 Some(GatherVerdict::Unreachable { have, need }) => return Err(Ungathered::Short { have, need }),
                 Some(GatherVerdict::Absent { .. }) => return Err(Ungathered::Short { have: 0, need: job.wanted.k }),

@@ -1,6 +1,7 @@
 //! Anonymity as far as it does not depend on luck or time: who can see what, and how many are linked for these dice.
 
-use super::common::{content, publish};
+use super::common::{content, fetch, publish};
+use palimpsest_proto::ids::Locator;
 use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::anonymity::crowd::{self, CrowdOptions};
 use palimpsest_testnet::anonymity::linking::guesses;
@@ -37,7 +38,8 @@ fn a_client_of_one_guard_is_linked_no_oftener_than_its_guard_is_bad() {
     assert_eq!(seats.len(), 3);
 }
 
-/// Shards of the stripes that are on their way leave by turns: which came first tells holders little of which belong together.
+/// Shards of the stripes that are on their way leave by turns, and so do a reader's requests: which came first tells holders little of
+/// which belong together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stripes_of_a_file_come_mixed() {
     let ledger = Ledger::default();
@@ -45,7 +47,8 @@ async fn the_stripes_of_a_file_come_mixed() {
     let onlooker = Box::new(move |index| Some(watched.onlooker(index)));
     let network = Network::start(NetworkOptions { onlooker, ..NetworkOptions::honest(12) }).await.unwrap();
     let publisher = network.client("publisher").await.unwrap();
-    publish(&publisher, &content(35, 2 * PACK_BYTES_MAX)).await.unwrap();
+    let file = content(35, 2 * PACK_BYTES_MAX);
+    let link = publish(&publisher, &file).await.unwrap().link;
     publisher.close().await.unwrap();
     let stripes = healing::stripes(&network).await.unwrap();
     let full: Vec<BTreeSet<_>> = stripes
@@ -54,19 +57,38 @@ async fn the_stripes_of_a_file_come_mixed() {
         .map(|(stripe, _)| stripe.locators().iter().copied().collect())
         .collect();
     assert_eq!(full.len(), 2);
-    let mut came = Vec::new();
-    for one in ledger.so_far() {
-        if let What::Asked { wanted: Wanted::Store(locator, _), .. } = one.what {
-            came.extend(full.iter().position(|stripe| stripe.contains(&locator)));
-        }
-    }
     // In how many pairs the first stripe's shard came before the second's: in all of them, if one waits for the other.
-    let (mut first, mut before) = (0_usize, 0_usize);
-    for stripe in &came {
-        if *stripe == 0 { first += 1 } else { before += first }
-    }
-    let share = before as f64 / (first * (came.len() - first)) as f64;
-    assert!((0.2..0.8).contains(&share), "{share}");
+    let share = |seen: &[Seen], locator_of: fn(Wanted) -> Option<Locator>| {
+        let came = seen.iter().filter_map(|one| match one.what {
+            What::Asked { wanted, .. } => locator_of(wanted),
+            _ => None,
+        });
+        let (mut first, mut second, mut before) = (0_usize, 0_usize, 0_usize);
+        for stripe in came.filter_map(|locator| full.iter().position(|stripe| stripe.contains(&locator))) {
+            if stripe == 0 {
+                first += 1;
+            } else {
+                second += 1;
+                before += first;
+            }
+        }
+        before as f64 / (first * second) as f64
+    };
+    let published = ledger.so_far();
+    let stored = share(&published, |wanted| match wanted {
+        Wanted::Store(locator, _) => Some(locator),
+        _ => None,
+    });
+    assert!((0.2..0.8).contains(&stored), "{stored}");
+
+    let reader = network.client("reader").await.unwrap();
+    assert!(fetch(&reader, &link).await.unwrap().0 == file);
+    reader.close().await.unwrap();
+    let fetched = share(&ledger.so_far()[published.len()..], |wanted| match wanted {
+        Wanted::Fetch(locator) => Some(locator),
+        _ => None,
+    });
+    assert!((0.2..0.8).contains(&fetched), "{fetched}");
     network.shutdown().await;
 }
 
@@ -81,7 +103,7 @@ async fn nobody_but_a_guard_sees_a_client_and_no_holder_is_asked_by_one() {
 
     let truth = journeys(&record.seen);
     let clients: BTreeSet<_> = truth.iter().map(|journey| journey.client).collect();
-    assert_eq!(clients.len(), 8, "six publishers, two readers");
+    assert_eq!(clients.len(), 10, "six publishers, four readers");
     assert!(truth.iter().any(|journey| matches!(journey.wanted, Wanted::Store(..))));
     assert!(truth.iter().any(|journey| matches!(journey.wanted, Wanted::Fetch(..))));
     // All nodes but those that were a client's guard know nothing of it.

@@ -44,7 +44,7 @@ pub(crate) async fn fetch_range(
     let link: Capability = link.parse().expect("a link of our own");
     let mut sink = Vec::new();
     let progress = Progress::new();
-    let work = client.fetch(&link, FetchOptions { range, heal: true }, &mut sink, &progress);
+    let work = client.fetch(&link, FetchOptions { range, ..FetchOptions::default() }, &mut sink, &progress);
     let fetched = tokio::time::timeout(DEADLINE, work).await.expect("a fetch ends before the deadline")?;
     Ok((sink, fetched))
 }

@@ -3,7 +3,7 @@
 use super::common::{DEADLINE, content, fetch, newcomer, publish, stand};
 use super::contents::{Stripe, addresses, doomed, held, keepers, leased, records, spare, stripes};
 use bytes::{Bytes, BytesMut};
-use palimpsest_client::{Capability, Client, KeepOptions, Kept, Kind, Progress, PublishOptions, Status};
+use palimpsest_client::{Capability, Client, FetchOptions, KeepOptions, Kept, Kind, Progress, PublishOptions, Status};
 use palimpsest_node::Node;
 use palimpsest_node::work::UpkeepConfig;
 use palimpsest_proto::coding::{Geometry, encode};
@@ -167,6 +167,13 @@ async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
     network.meet().await.unwrap();
     let before = held(&network).len();
     assert!(before < all.len());
+    // Who spreads a fetch does not put anything back: that would leave at once.
+    let patient = network.client("patient").await.unwrap();
+    let (mut got, progress, spread) = (Vec::new(), Progress::new(), Some(Duration::from_secs(1)));
+    let options = FetchOptions { spread, ..FetchOptions::default() };
+    let fetched = patient.fetch(&capability, options, &mut got, &progress).await.unwrap();
+    assert!(got == file && fetched.healed == 0, "{fetched:?}");
+    patient.close().await.unwrap();
     // At first others may take the three for dead still, and ask them for nothing.
     let end = Instant::now() + DEADLINE;
     let mut healed = 0;

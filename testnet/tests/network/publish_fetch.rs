@@ -3,10 +3,10 @@
 
 use super::common::{DEADLINE, content, fetch, fetch_range, newcomer, publish};
 use bytes::Bytes;
-use palimpsest_client::{Error, Kind, Progress, PublishOptions, Source, StripeName};
+use palimpsest_client::{Error, FetchOptions, Kind, Progress, PublishOptions, Source, StripeName};
 use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_every_kind_come_back_whole() {
@@ -128,24 +128,35 @@ async fn with_too_few_shards_left_it_says_how_many() {
     network.shutdown().await;
 }
 
-/// Shards, and those that are fetched back, leave at random moments; what comes of it is as of any publish.
+/// Shards, those that are fetched back, and the requests of a reader leave at random moments; what comes of it is as without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_publish_is_spread_over_time() {
+async fn publishes_and_fetches_are_spread_over_time() {
     let network = Network::start(NetworkOptions::honest(8)).await.unwrap();
     let client = network.client("patient").await.unwrap();
-    let file = content(34, 300_000);
+    let file = content(34, 4_000_000);
     let publish_over = async |source: Source, spread: Duration| {
         let options = PublishOptions { spread: Some(spread), ..PublishOptions::default() };
         tokio::time::timeout(DEADLINE, client.publish(source, options, &Progress::new())).await.unwrap()
     };
     let spread = Duration::from_secs(2);
     let published = publish_over(Source::Bytes(file.clone()), spread).await.unwrap();
-    // Some seventy exponential times: their sum is far from half of its mean.
+    // Some two hundred exponential times: their sum is far from half of its mean.
     assert!(published.elapsed > spread / 2 && published.proven > 0, "{:?}", published.elapsed);
-    let reader = network.client("reader").await.unwrap();
-    assert!(fetch(&reader, &published.link).await.unwrap().0 == file);
-
     let eight_days = Duration::from_secs(8 * 86_400);
+    let link = published.link.parse().unwrap();
+    let reader = network.client("reader").await.unwrap();
+    let fetch_over = async |spread: Duration| {
+        let (options, mut sink) = (FetchOptions { spread: Some(spread), ..FetchOptions::default() }, Vec::new());
+        let progress = Progress::new();
+        let work = reader.fetch(&link, options, &mut sink, &progress);
+        tokio::time::timeout(DEADLINE, work).await.unwrap().map(|_| sink)
+    };
+    let begun = Instant::now();
+    assert!(fetch_over(spread).await.unwrap() == file);
+    // Sixty of them and more in four fifths of the time: one such sum in ten million is half of its mean.
+    assert!(begun.elapsed() > spread * 2 / 5, "{:?}", begun.elapsed());
+    assert_eq!(fetch_over(eight_days).await.unwrap_err().kind(), Kind::Usage);
+
     // What is no file may be gone after it was counted.
     let device = Source::Path("/dev/null".into());
     for (source, spread) in [(Source::Bytes(file), eight_days), (Source::Stdin, spread), (device, spread)] {

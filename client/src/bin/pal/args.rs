@@ -89,6 +89,11 @@ pub(crate) struct Fetch {
     /// Only these bytes, counted from 0, both included; A- for all from A on.
     #[arg(long, value_name = "A-B", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,
+    /// Ask for the shards at random moments over so long, like 6h: the nodes that hold them cannot tell by the time that they belong
+    /// together. A file of 128 KiB or less comes sooner. What turns out to be missing is not put back, and what is interrupted begins
+    /// anew.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) spread: Option<Duration>,
     /// Do not put back shards that turn out to be missing.
     #[arg(long)]
     pub(crate) no_heal: bool,

@@ -8,7 +8,7 @@ use crate::sink::Target;
 use crate::units::{bytes, count, time};
 use crate::watch::with_client;
 use palimpsest_client::cpu::ClientCpu;
-use palimpsest_client::{FetchOptions, Fetched, Phase};
+use palimpsest_client::{Error, FetchOptions, Fetched, Phase};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -32,12 +32,18 @@ pub(crate) fn run(args: &Fetch, report: &Report) -> Result<(), Failure> {
     let capability = link::read(&args.link).map_err(locally)?;
     let target = Target::choose(args.output.as_deref(), args.force).map_err(locally)?;
     let config = args.config().map_err(locally)?;
+    if let (Some(spread), Some(timeout)) = (args.spread, config.timeout.value)
+        && timeout <= spread
+    {
+        let said = "the fetch is to be given up before the time is over that it is to be spread over: see --timeout";
+        return Err(locally(Error::Usage(said.to_owned())));
+    }
     // Before the network is troubled: a folder that cannot be written to is told at once.
     let mut sink = target.open().map_err(locally)?;
     let begun = Instant::now();
     let (fetched, cpu) = with_client(Verb::Fetch, report, &config, async |client, watch| {
         let progress = watch.progress.clone();
-        let options = FetchOptions { range: args.range.clone(), heal: !args.no_heal };
+        let options = FetchOptions { range: args.range.clone(), heal: !args.no_heal, spread: args.spread };
         let fetched = watch.over(client.fetch(&capability, options, &mut sink.writer, &progress)).await;
         let fetched = fetched.map_err(|error| sink.blame(error))?;
         progress.set_phase(Phase::Finishing);

@@ -167,7 +167,7 @@ async fn spread(network: &Network) -> Result<(Vec<Descriptor>, f64), Failure> {
 async fn is_whole(network: &Network, subject: &Subject, reader: &str) -> Result<bool, Failure> {
     let client = client(network, reader).await?;
     let (mut sink, progress) = (Vec::new(), Progress::new());
-    let options = FetchOptions { range: None, heal: false };
+    let options = FetchOptions { heal: false, ..FetchOptions::default() };
     let fetched = within("fetch", client.fetch(&subject.link, options, &mut sink, &progress)).await;
     client.close().await.map_err(failed("end the reader"))?;
     if let Err(failure) = &fetched {
