@@ -79,7 +79,9 @@ async fn the_stripes_of_a_file_come_mixed() {
         Wanted::Store(locator, _) => Some(locator),
         _ => None,
     });
-    assert!((0.2..0.8).contains(&stored), "{stored}");
+    // On a busy machine the second stripe is cut when much of the first has left.
+    let mixed = 0.05..0.95;
+    assert!(mixed.contains(&stored), "{stored}");
 
     let reader = network.client("reader").await.unwrap();
     assert!(fetch(&reader, &link).await.unwrap().0 == file);
@@ -88,7 +90,7 @@ async fn the_stripes_of_a_file_come_mixed() {
         Wanted::Fetch(locator) => Some(locator),
         _ => None,
     });
-    assert!((0.2..0.8).contains(&fetched), "{fetched}");
+    assert!(mixed.contains(&fetched), "{fetched}");
     network.shutdown().await;
 }
 
