@@ -36,7 +36,7 @@ pub use account::NodesCpu;
 pub use choice::{Fraction, NotAFraction, choose};
 pub use error::{Ignorant, TestnetError};
 pub use pal::{Home, Pal, Run, Way};
-use procfs::Condition;
+pub(crate) use procfs::Condition;
 pub use procfs::Memory;
 pub use programs::find_program;
 pub(crate) use state::replace;

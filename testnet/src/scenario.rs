@@ -29,7 +29,7 @@ use crate::process::Fraction;
 pub use containers::container_name;
 pub use play::{PlayError, Played, play};
 pub use stage::{StageError, StageKind, Theatre};
-pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
+pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched, percentile};
 
 /// The scenarios of the repository.
 pub const SHIPPED: [(&str, &str); 24] = [
@@ -123,6 +123,12 @@ pub struct Promises {
     /// The share of fetches that bring the file.
     #[serde(deserialize_with = "parsed")]
     pub fetched: Fraction,
+    /// Seconds that the middle publish takes at most; none: not promised, as where it depends on the machine alone.
+    pub publish_p50_s: Option<f64>,
+    /// The same of fetches.
+    pub fetch_p50_s: Option<f64>,
+    /// Seconds within which nineteen of twenty fetches end.
+    pub fetch_p95_s: Option<f64>,
 }
 
 /// Holders that lie: they acknowledge whatever is stored, and keep nothing.
@@ -348,6 +354,12 @@ impl FromStr for Scenario {
         if let Some(disk) = scenario.disk_mib {
             within("disk_mib", disk, *QUOTA_MIB.start(), *QUOTA_MIB.end())?;
         }
+        let promised = [scenario.promises.publish_p50_s, scenario.promises.fetch_p50_s, scenario.promises.fetch_p95_s];
+        for seconds in promised.into_iter().flatten() {
+            // What is no number is out of bounds, too.
+            let given = if seconds > 0.0 && seconds.is_finite() { seconds.ceil() as u64 } else { 0 };
+            within("seconds promised", given, *DEADLINE_S.start(), *DEADLINE_S.end())?;
+        }
         within("the number of steps", scenario.steps.len() as u64, 1, STEPS_MAX as u64)?;
         for &node in scenario.adversary.iter().flat_map(|adversary| &adversary.nodes) {
             within("a lying node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
@@ -506,6 +518,9 @@ mod tests {
             ("deadline_s = 60", "deadline_s = 60\nquota_mib = 1"),
             ("deadline_s = 60", "deadline_s = 60\ndisk_mib = 1"),
             ("deadline_s = 60", "deadline_s = 60\nmood = 1"),
+            ("fetched = \"0.5\"", "fetched = \"0.5\"\nfetch_p50_s = 0.0"),
+            ("fetched = \"0.5\"", "fetched = \"0.5\"\nfetch_p95_s = nan"),
+            ("fetched = \"0.5\"", "fetched = \"0.5\"\npublish_p50_s = inf"),
             ("files = 1", "files = 0"),
             ("files = 1", "files = 201"),
             ("bytes = 1_000", "bytes = 0"),

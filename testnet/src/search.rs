@@ -7,11 +7,13 @@ use memchr::memmem::Finder;
 use palimpsest_proto::content::Capability;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// Bytes looked at at a time.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of a block as stat(2) counts them, whatever the file system.
+const BLOCK_OF_DISK: u64 = 512;
 /// Folders in each other at most.
 const DEPTH_MAX: usize = 16;
 /// Characters of a link's end that are looked for: most of its key, and the checksum. Its beginning, the root's address,
@@ -153,6 +155,32 @@ fn search_folders(dir: &Path, canaries: &[Canary], depth: usize) -> io::Result<V
         }
     }
     Ok(hits)
+}
+
+/// Bytes that the files of a folder take: what they hold, or what the disk has given them if that is less (where a file has holes).
+///
+/// # Errors
+/// Those of reading it, but for files that vanish meanwhile.
+pub fn folder_bytes(dir: &Path) -> io::Result<u64> {
+    folders_bytes(dir, DEPTH_MAX)
+}
+
+fn folders_bytes(dir: &Path, depth: usize) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            bytes += folders_bytes(&entry.path(), depth - 1)?;
+        } else if kind.is_file() {
+            match entry.metadata() {
+                Ok(file) => bytes += file.len().min(file.blocks() * BLOCK_OF_DISK),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// The canaries in the memory of a process, as far as it can be read.

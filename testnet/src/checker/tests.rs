@@ -2,24 +2,26 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched};
+use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched, percentile};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end }
 }
 
 fn promises(fetched: f64) -> Promises {
-    Promises { published: Fraction::new(1.0).unwrap(), fetched: Fraction::new(fetched).unwrap() }
+    let (published, fetched) = (Fraction::new(1.0).unwrap(), Fraction::new(fetched).unwrap());
+    Promises { published, fetched, publish_p50_s: Some(1.0), fetch_p50_s: Some(1.0), fetch_p95_s: Some(2.0) }
 }
 
 /// Ten fetches, of which so many end otherwise.
 fn story(bad: usize, end: &End) -> Story {
     let mut deeds = vec![deed(Kind::Publish, End::Good)];
     deeds.extend((0..10).map(|place| deed(Kind::Fetch, if place < bad { end.clone() } else { End::Good })));
-    let disks = vec![Disk { node: 0, found: Ok(Vec::new()) }];
-    let pooled = Some(Pooled { nodes: 2, guarded: 1, linked: 1 });
+    let disks = vec![Disk { node: 0, found: Ok(Vec::new()), bytes: Some(9) }];
+    let pooled = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1 });
     let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
-    Story { deeds, accounts: vec![Account { used: 10, quota: 10 }], disks, watched, tables: None, ended_slow: None }
+    let accounts = vec![Account { node: 0, used: 10, quota: 10 }];
+    Story { deeds, accounts, quota: Some(10), disks, watched, ..Story::default() }
 }
 
 /// The oracles that see a promise broken.
@@ -48,6 +50,22 @@ fn each_oracle_sees_what_it_is_for() {
     let mut full = story(0, &End::Good);
     full.accounts[0].used = 11;
     assert_eq!(broken(&full, 1.0), ["bounds"]);
+    // Whatever a node says of itself.
+    let mut heavy = story(0, &End::Good);
+    heavy.disks[0].bytes = Some(11);
+    assert_eq!(broken(&heavy, 1.0), ["bounds"]);
+    let mut generous = story(0, &End::Good);
+    (generous.accounts[0].used, generous.accounts[0].quota) = (11, 12);
+    assert_eq!(broken(&generous, 1.0), ["bounds"]);
+    let slow = |kind: Kind, many| {
+        let mut slow = story(0, &End::Good);
+        let those = slow.deeds.iter_mut().filter(|deed| deed.kind == kind).take(many);
+        those.for_each(|deed| deed.took = Duration::from_secs(3));
+        slow
+    };
+    assert_eq!(broken(&slow(Kind::Publish, 1), 1.0), ["liveness"]);
+    assert_eq!(broken(&slow(Kind::Fetch, 1), 1.0), ["liveness"], "one of ten is beyond the 95 %");
+    assert_eq!(broken(&slow(Kind::Fetch, 6), 1.0), ["liveness", "liveness"]);
     let mut telling = story(0, &End::Good);
     telling.disks[0].found = Ok(vec!["content in store/shards/0".to_owned()]);
     assert_eq!(broken(&telling, 1.0), ["blindness"]);
@@ -55,20 +73,25 @@ fn each_oracle_sees_what_it_is_for() {
     seen.watched.as_mut().unwrap().complaints.push("node 3 sees a client whose guard it is not".to_owned());
     assert_eq!(broken(&seen, 1.0), ["unlinkability"]);
     let mut linked = story(0, &End::Good);
-    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, guarded: 1, linked: 2 });
+    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 2 });
+    assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
+    // A fifth of the nodes that are the guards of all clients were not drawn by chance.
+    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, of: 10, guarded: 5, linked: 5 });
     assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
 }
 
 #[test]
 fn tables_are_judged_where_somebody_lies_about_them() {
-    let lied = |missing, unknown| {
-        let tables = Tables { tables: 3, missing, made_up: 9, believed: Some(1), newcomers: 1, told: 3, unknown };
+    let lied = |missing, forsaken, unknown| {
+        let (made_up, believed) = (9, Some(1));
+        let tables = Tables { tables: 3, missing, forsaken, made_up, believed, newcomers: 1, told: 3, unknown };
         Story { tables: Some(tables), ..story(0, &End::Good) }
     };
     // Nodes that are made up may stay until their descriptors expire.
-    assert!(broken(&lied(0, 0), 1.0).is_empty());
-    assert_eq!(broken(&lied(1, 0), 1.0), ["tables"]);
-    assert_eq!(broken(&lied(0, 1), 1.0), ["tables"]);
+    assert!(broken(&lied(0, 0, 0), 1.0).is_empty());
+    assert_eq!(broken(&lied(1, 0, 0), 1.0), ["tables"]);
+    assert_eq!(broken(&lied(0, 1, 0), 1.0), ["tables"]);
+    assert_eq!(broken(&lied(0, 0, 1), 1.0), ["tables"]);
 }
 
 #[test]
@@ -78,8 +101,25 @@ fn what_cannot_be_judged_is_not_kept() {
     let unseen = Story { watched: None, ..story(0, &End::Good) };
     let verdicts = judge(&promises(1.0), &unseen);
     assert_eq!(verdicts.iter().find(|one| one.oracle == "unlinkability").unwrap().kept, None);
+    assert!(is_kept(&verdicts), "that alone is not shown everywhere");
+    let unjudged = |story: &Story| {
+        let verdicts = judge(&promises(1.0), story);
+        assert!(!is_kept(&verdicts));
+        verdicts.iter().filter(|one| one.kept.is_none()).map(|one| one.oracle).collect::<Vec<_>>()
+    };
     let mut hidden = story(0, &End::Good);
-    hidden.disks.push(Disk { node: 1, found: Err("unreadable".to_owned()) });
-    let verdicts = judge(&promises(1.0), &hidden);
-    assert_eq!(verdicts.iter().find(|one| one.oracle == "blindness").unwrap().kept, None);
+    hidden.disks.push(Disk { node: 1, found: Err("unreadable".to_owned()), bytes: None });
+    assert_eq!(unjudged(&hidden), ["blindness"]);
+    let mut uncounted = story(0, &End::Good);
+    uncounted.disks[0].bytes = None;
+    assert_eq!(unjudged(&uncounted), ["bounds"]);
+    assert_eq!(unjudged(&Story { silent: 1, ..story(0, &End::Good) }), ["bounds"]);
+}
+
+#[test]
+fn percentiles_are_nearest_ranks() {
+    let took: Vec<Duration> = (1..=20).map(Duration::from_secs).collect();
+    assert_eq!([50, 95, 100].map(|percent| percentile(&took, percent).unwrap().as_secs()), [10, 19, 20]);
+    assert_eq!(percentile(&took[..1], 50), Some(Duration::from_secs(1)));
+    assert_eq!(percentile(&[], 50), None);
 }

@@ -1,25 +1,33 @@
 //! Unlinkability: nobody but a guard sees a client, and whoever is linked to a request had a guard in the coalition.
 
 use super::Verdict;
+use crate::anonymity::chance::Rate;
 use crate::scenario::Story;
+
+/// What this oracle is called.
+pub(super) const NAME: &str = "unlinkability";
 
 pub(super) fn judge(story: &Story) -> Verdict {
     let promise = "only a guard sees a client".to_owned();
     let Some(watched) = &story.watched else {
         let seen = "nobody could look over the nodes' shoulders".to_owned();
-        return Verdict { oracle: "unlinkability", promise, seen, kept: None };
+        return Verdict { oracle: NAME, promise, seen, kept: None };
     };
     let first = watched.complaints.first().map(|what| format!("; {what}")).unwrap_or_default();
     let coalition = match &watched.coalition {
         Some(one) => format!(
-            "; {} nodes that pool what they see link {} of {} clients, of whom {} have a guard among them",
-            one.nodes, one.linked, watched.clients, one.guarded
+            "; {} of {} nodes that pool what they see link {} of {} clients, of whom {} have a guard among them",
+            one.nodes, one.of, one.linked, watched.clients, one.guarded
         ),
         None => String::new(),
     };
-    let beyond = watched.coalition.as_ref().is_some_and(|one| one.linked > one.guarded);
+    // Nobody without a guard among them is linked, and no more than their share of all nodes has one, but for chance.
+    let beyond = watched.coalition.as_ref().is_some_and(|one| {
+        let linked = Rate::of(one.linked as u64, watched.clients as u64);
+        one.linked > one.guarded || linked.is_above(one.nodes as f64 / one.of.max(1) as f64)
+    });
     Verdict {
-        oracle: "unlinkability",
+        oracle: NAME,
         promise,
         seen: format!("{} complaints of {} requests{first}{coalition}", watched.complaints.len(), watched.requests),
         kept: (watched.requests > 0).then_some(watched.complaints.is_empty() && !beyond),

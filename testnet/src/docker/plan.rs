@@ -73,6 +73,9 @@ impl fmt::Display for Name {
     }
 }
 
+/// How many subnets from 10.128 on are for networks that are up for a while.
+const SUBNETS: u32 = 120;
+
 /// A private /16, such as `10.77.0.0/16`: the testnet's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet([u8; 2]);
@@ -101,6 +104,16 @@ impl fmt::Display for Subnet {
 }
 
 impl Subnet {
+    /// One from 10.128 on that no network of the engine has, beginning with one that depends on the process, so that several
+    /// networks can be up at once: engines keep networks now and then that they count somebody in who is gone. `taken` are their
+    /// addresses as the engine writes them.
+    #[must_use]
+    pub fn free(process: u32, taken: &[String]) -> Option<Self> {
+        let mut numbers = (0..SUBNETS).map(|step| 128 + (process % SUBNETS + step) % SUBNETS);
+        let number = numbers.find(|number| !taken.iter().any(|one| one.starts_with(&format!("10.{number}."))))?;
+        Some(Self([10, u8::try_from(number).ok()?]))
+    }
+
     fn at(self, third: u8, fourth: u8) -> Ipv4Addr {
         let [a, b] = self.0;
         Ipv4Addr::new(a, b, third, fourth)
@@ -408,13 +421,25 @@ pub(super) fn multiaddr(transport: Transport, address: Ipv4Addr) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Subnet};
+    use super::{NODES_MAX, Name, NotAName, NotASubnet, Plan, SUBNETS, Subnet};
     use crate::docker::DockerError;
     use crate::process::Fraction;
 
     fn plan(nodes: u32, nat: f64) -> Result<Plan, DockerError> {
         let (name, subnet) = ("t".parse().unwrap(), "10.77.0.0/16".parse().unwrap());
         Plan::new(name, subnet, nodes, Fraction::new(nat).unwrap())
+    }
+
+    #[test]
+    fn a_subnet_that_an_engine_still_has_is_passed_over() {
+        let named = |process, taken: &[String]| Subnet::free(process, taken).map(|subnet| subnet.to_string());
+        assert_eq!(named(24, &[]).as_deref(), Some("10.152.0.0/16"));
+        let taken = ["172.17.0.0/16", "10.152.0.0/20", "10.15.0.0/20"].map(str::to_owned);
+        assert_eq!(named(24, &taken).as_deref(), Some("10.153.0.0/16"));
+        let last = [format!("10.{}.0.0/20", 127 + SUBNETS)];
+        assert_eq!(named(SUBNETS - 1, &last).as_deref(), Some("10.128.0.0/16"));
+        let all: Vec<String> = (0..SUBNETS).map(|number| format!("10.{}.0.0/20", 128 + number)).collect();
+        assert_eq!(named(7, &all), None);
     }
 
     #[test]

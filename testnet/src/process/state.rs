@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// How its process is now.
-    pub(super) fn condition(&self) -> Condition {
+    pub(crate) fn condition(&self) -> Condition {
         self.process().condition(&self.data_dir)
     }
 

@@ -10,11 +10,11 @@ use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
 use super::parts::{Decoy, cast, conspire};
-use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
-use super::{Account, Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
+use super::{Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
 use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
 use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex};
 use crate::liars::Plot;
@@ -24,9 +24,6 @@ use crate::slow::SlowProgram;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
-/// Addresses of played scenarios, other than those of a network that is up all the while: one of so many subnets from 10.128
-/// on, so that several can be played at once.
-const SUBNETS: u32 = 120;
 /// The first of the ports at which liars take connections for nodes that they made up.
 const SILENT_PORT: u16 = 5_000;
 
@@ -54,8 +51,8 @@ pub fn container_name() -> Result<Name, NotAName> {
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
         let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
-        let subnet =
-            free_subnet(std::process::id(), &taken).ok_or_else(|| broken("no subnet from 10.128 on is free"))?;
+        let subnet = Subnet::free(std::process::id(), &taken);
+        let subnet = subnet.ok_or_else(|| broken("no subnet from 10.128 on is free"))?;
         let mut cast = cast(scenario);
         let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
         let lies = scenario.table_liars.as_ref().map(conspire);
@@ -105,7 +102,7 @@ impl Stage {
         let bootstrap = self.net.plan().bootstrap().join("\n");
         let there = self.net.plan().nodes.len();
         let parts = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
-        self.net.add(parts, UP_DEADLINE).await.map_err(lacks)
+        self.net.add(parts, UP_DEADLINE).await.map_err(lacks_tool)
     }
 
     /// What the nodes wrote down, where they did.
@@ -157,7 +154,7 @@ impl Stage {
             Place::Inside => Side::Mainland,
             Place::Island => Side::Island,
         };
-        self.net.inside(side).await.map_err(lacks)
+        self.net.inside(side).await.map_err(lacks_tool)
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {
@@ -180,14 +177,15 @@ impl Stage {
                 return Ok(());
             }
         };
-        done.map(|_| ()).map_err(lacks)
+        done.map(|_| ()).map_err(lacks_tool)
     }
 
-    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
+    pub(super) async fn accounts(&self) -> Result<Accounts, StageError> {
         let conditions = self.net.conditions().await.map_err(broken)?;
         let running = self.net.plan().indices().zip(conditions).filter(|(_, one)| *one == Condition::Running);
         let running: Vec<u32> = running.map(|(index, _)| index).collect();
-        Ok(self.net.statuses(&running).await.iter().flatten().filter_map(account).collect())
+        let statuses = self.net.statuses(&running).await;
+        Ok(running.iter().zip(&statuses).map(|(&index, said)| account(index, said.as_ref()?)).collect())
     }
 
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
@@ -196,7 +194,7 @@ impl Stage {
             let copy = self.theatre.dir.join("disk");
             disks.push(match self.net.copy_data(index, &copy).await {
                 Ok(()) => searched(index, &copy, canaries),
-                Err(error) => Disk { node: index, found: Err(error.to_string()) },
+                Err(error) => Disk { node: index, found: Err(error.to_string()), bytes: None },
             });
             let _copied = std::fs::remove_dir_all(&copy);
         }
@@ -228,14 +226,6 @@ fn around(net: &DockerNet, scenario: &Scenario, theatre: &Theatre) -> Result<(Us
     Ok((users, slow))
 }
 
-/// The first subnet for a played scenario that nobody has, beginning with one that depends on the process: engines keep networks
-/// now and then that they count somebody in who is gone.
-fn free_subnet(process: u32, taken: &[String]) -> Option<Subnet> {
-    let mut numbers = (0..SUBNETS).map(|step| 128 + (process % SUBNETS + step) % SUBNETS);
-    let number = numbers.find(|number| !taken.iter().any(|one| one.starts_with(&format!("10.{number}."))))?;
-    format!("10.{number}.0.0/16").parse().ok()
-}
-
 /// Addresses in the network for nodes that are made up: at every other one nobody is, at the others one of the liars takes
 /// connections and says nothing.
 fn decoys(liars: &TableLiars, subnet: Subnet) -> Vec<Decoy> {
@@ -257,28 +247,19 @@ fn at(address: Ipv4Addr, port: u16) -> Multiaddr {
     Multiaddr::from(address).with(Protocol::Tcp(port))
 }
 
+/// In the middle of a play: a tool that only this step needs may be lacking, an engine that was there may not.
+fn lacks_tool(error: DockerError) -> StageError {
+    match error {
+        error @ DockerError::Missing { .. } => StageError::Lacks(error.to_string()),
+        error => broken(error),
+    }
+}
+
 /// Nothing was shown, where this machine lacks something.
 fn lacks(error: DockerError) -> StageError {
     match error {
         error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
         error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => StageError::Lacks(error.to_string()),
         error => broken(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SUBNETS, free_subnet};
-
-    #[test]
-    fn a_subnet_that_an_engine_still_has_is_passed_over() {
-        let named = |process, taken: &[String]| free_subnet(process, taken).map(|subnet| subnet.to_string());
-        assert_eq!(named(24, &[]).as_deref(), Some("10.152.0.0/16"));
-        let taken = ["172.17.0.0/16", "10.152.0.0/20", "10.15.0.0/20"].map(str::to_owned);
-        assert_eq!(named(24, &taken).as_deref(), Some("10.153.0.0/16"));
-        let last = [format!("10.{}.0.0/20", 127 + SUBNETS)];
-        assert_eq!(named(SUBNETS - 1, &last).as_deref(), Some("10.128.0.0/16"));
-        let all: Vec<String> = (0..SUBNETS).map(|number| format!("10.{}.0.0/20", 128 + number)).collect();
-        assert_eq!(named(7, &all), None);
     }
 }

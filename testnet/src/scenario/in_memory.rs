@@ -11,10 +11,10 @@ use palimpsest_node::Node;
 use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
-use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::watched::{Guards, watched};
-use super::{Account, Coalition, Disk, End, Lie, Scenario, Step, Tables, Watched, Who, rot};
+use super::{Coalition, Disk, End, Lie, Scenario, Step, Tables, Watched, Who, rot};
 use crate::anonymity::sights::Ledger;
 use crate::liars::Plot;
 use crate::memory::{Network, NetworkOptions};
@@ -244,8 +244,8 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
-        Ok(self.network.running().filter_map(|node| account(&node.status())).collect())
+    pub(super) async fn accounts(&self) -> Result<Accounts, StageError> {
+        Ok(self.network.numbered().map(|(number, node)| account(number, &node.status())).collect())
     }
 
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {

@@ -100,7 +100,9 @@ async fn perform(
             _ => stage.befall(what).await?,
         }
     }
-    story.accounts = stage.accounts().await?;
+    let accounts = stage.accounts().await?;
+    (story.accounts, story.silent) = (accounts.said, accounts.silent);
+    story.quota = scenario.quota_mib.map(|mib| mib << 20);
     story.disks = stage.disks(&canaries).await?;
     story.watched = stage.watched().await?;
     story.ended_slow = stage.ended_slow().await?;

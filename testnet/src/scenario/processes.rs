@@ -10,14 +10,14 @@ use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
 use super::parts::{Decoy, cast, conspire};
-use super::stage::{StageError, Theatre, account, broken, chosen, searched};
+use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
-use super::{Account, Coalition, Disk, Scenario, Step, TableLiars, Tables, Watched, rot};
+use super::{Coalition, Disk, Scenario, Step, TableLiars, Tables, Watched, rot};
 use crate::hostile::{Diary, HOSTILE, Hex, Silence, Void};
 use crate::liars::Plot;
-use crate::process::{Blow, Testnet, Transport, UpOptions, find_program};
+use crate::process::{Blow, Condition, Testnet, Transport, UpOptions, find_program};
 use crate::search::Canary;
 use crate::slow::SlowProgram;
 
@@ -162,12 +162,11 @@ impl Stage {
         self.net.hit_these(&hit, blow).await.map(|_| ()).map_err(broken)
     }
 
-    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
-        let mut accounts = Vec::new();
-        for node in self.net.nodes() {
-            if let Ok(status) = palimpsest_node::admin::status(&node.data_dir, ANSWER_DEADLINE).await {
-                accounts.extend(account(&status));
-            }
+    pub(super) async fn accounts(&self) -> Result<Accounts, StageError> {
+        let mut accounts = Accounts::default();
+        for node in self.net.nodes().iter().filter(|node| node.condition() == Condition::Running) {
+            let status = palimpsest_node::admin::status(&node.data_dir, ANSWER_DEADLINE).await;
+            accounts.hear(status.ok().and_then(|status| account(node.index, &status)));
         }
         Ok(accounts)
     }

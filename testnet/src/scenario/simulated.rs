@@ -31,9 +31,9 @@ use self::nodes::{Node, Nodes};
 use self::sights::Sights;
 use self::wire::{Delay, Line};
 use super::eclipse::{CONNECT_DEADLINE, Eclipse};
-use super::stage::{StageError, Theatre, broken, chosen};
+use super::stage::{Accounts, StageError, Theatre, broken, chosen};
 use super::watched::watched;
-use super::{Account, Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
+use super::{Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
 use crate::memory::BOOTSTRAP;
 use crate::sample::SplitMix64;
 use crate::search::Canary;
@@ -338,8 +338,12 @@ impl Stage {
         }
     }
 
-    pub(super) fn accounts(&self) -> Vec<Account> {
-        self.nodes.iter().filter(|node| node.is_up()).map(Node::account).collect()
+    pub(super) fn accounts(&self) -> Accounts {
+        (0..)
+            .zip(self.nodes.iter())
+            .filter(|(_, node)| node.is_up())
+            .map(|(number, node)| Some(node.account(number)))
+            .collect()
     }
 
     pub(super) fn disks(&self, canaries: &[Canary]) -> Vec<Disk> {

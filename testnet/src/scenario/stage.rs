@@ -13,7 +13,7 @@ use super::{
 };
 use crate::docker::Links;
 use crate::process::{Fraction, Way};
-use crate::search::{Canary, search_folder};
+use crate::search::{Canary, folder_bytes, search_folder};
 use crate::slow::SlowProgram;
 
 /// Where a scenario is played.
@@ -173,7 +173,7 @@ impl Stage {
         }
     }
 
-    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StageError> {
+    pub(super) async fn accounts(&self) -> Result<Accounts, StageError> {
         match self {
             Self::Memory(stage) => stage.accounts().await,
             Self::Processes(stage) => stage.accounts().await,
@@ -289,9 +289,33 @@ async fn ended_slow(slow: Option<&mut SlowProgram>) -> Result<Option<usize>, Sta
 }
 
 /// What a node's status says of its space; none if it says nothing.
-pub(super) fn account(status: &Value) -> Option<Account> {
+pub(super) fn account(node: u32, status: &Value) -> Option<Account> {
     let number = |path: &str| status.pointer(path).and_then(Value::as_u64);
-    Some(Account { used: number("/store/used")?, quota: number("/store/quota")? })
+    Some(Account { node, used: number("/store/used")?, quota: number("/store/quota")? })
+}
+
+/// What nodes say of their space, and how many of those that run say nothing.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    pub(super) said: Vec<Account>,
+    pub(super) silent: usize,
+}
+
+impl Accounts {
+    pub(super) fn hear(&mut self, said: Option<Account>) {
+        match said {
+            Some(account) => self.said.push(account),
+            None => self.silent += 1,
+        }
+    }
+}
+
+impl FromIterator<Option<Account>> for Accounts {
+    fn from_iter<I: IntoIterator<Item = Option<Account>>>(all: I) -> Self {
+        let mut accounts = Self::default();
+        all.into_iter().for_each(|said| accounts.hear(said));
+        accounts
+    }
 }
 
 /// Searches one node's disk.
@@ -300,7 +324,7 @@ pub(super) fn searched(node: u32, dir: &Path, canaries: &[Canary]) -> Disk {
         Ok(hits) => Ok(hits.into_iter().map(|hit| format!("{} in {}", hit.what, hit.place)).collect()),
         Err(error) => Err(error.to_string()),
     };
-    Disk { node, found }
+    Disk { node, found, bytes: folder_bytes(&dir.join("store")).ok() }
 }
 
 /// Those of nodes `0..all` that a step of a share and a seed means.
@@ -312,7 +336,7 @@ pub(super) fn chosen(all: u32, fraction: Fraction, seed: u64) -> Vec<u32> {
 mod tests {
     use serde_json::json;
 
-    use super::{StageKind, account, lacks};
+    use super::{Accounts, StageKind, account, lacks};
     use crate::scenario::{Account, SHIPPED, Scenario};
 
     #[test]
@@ -343,9 +367,9 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_does_not_tell_is_not_counted() {
+    fn a_node_that_does_not_tell_is_counted_apart() {
         let status = json!({"store": {"used": 1, "quota": 2}});
-        assert_eq!(account(&status), Some(Account { used: 1, quota: 2 }));
-        assert_eq!(account(&json!({"store": {"used": 1}})), None);
+        let all: Accounts = [account(7, &status), account(8, &json!({"store": {"used": 1}}))].into_iter().collect();
+        assert_eq!((all.said, all.silent), (vec![Account { node: 7, used: 1, quota: 2 }], 1));
     }
 }

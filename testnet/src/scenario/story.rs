@@ -9,6 +9,10 @@ pub struct Story {
     pub deeds: Vec<Deed>,
     /// What nodes say of their space, of those that answer at the end.
     pub accounts: Vec<Account>,
+    /// Nodes that run at the end and say nothing.
+    pub silent: usize,
+    /// Bytes that each node was given; none: as many as it says itself.
+    pub quota: Option<u64>,
     /// What was found on disks.
     pub disks: Vec<Disk>,
     /// What nodes saw of clients; none where nobody can look over their shoulders.
@@ -19,6 +23,23 @@ pub struct Story {
     pub ended_slow: Option<usize>,
 }
 
+impl Story {
+    /// How long the deeds of a kind took, in order; those of one step, or of all.
+    #[must_use]
+    pub fn times(&self, kind: Kind, step: Option<usize>) -> Vec<Duration> {
+        let those = self.deeds.iter().filter(|deed| deed.kind == kind && step.is_none_or(|step| deed.step == step));
+        let mut took: Vec<Duration> = those.map(|deed| deed.took).collect();
+        took.sort_unstable();
+        took
+    }
+}
+
+/// The time within which so many percent of them ended, by the nearest rank; `took` is in order.
+#[must_use]
+pub fn percentile(took: &[Duration], percent: usize) -> Option<Duration> {
+    took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied()
+}
+
 /// What is in the tables of honest nodes and of newcomers, where others lie about them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tables {
@@ -26,6 +47,8 @@ pub struct Tables {
     pub tables: usize,
     /// Honest nodes that live and are missing in some table, over all of them.
     pub missing: usize,
+    /// Honest nodes that live and are believed lost, over all tables that say so.
+    pub forsaken: usize,
     /// Nodes that were made up, over all tables of nodes.
     pub made_up: usize,
     /// Of these such as are not believed lost; none, where tables were looked at that do not say so.
@@ -56,6 +79,8 @@ pub struct Watched {
 pub struct Pooled {
     /// Its nodes.
     pub nodes: usize,
+    /// All nodes.
+    pub of: usize,
     /// Clients with a guard among them.
     pub guarded: usize,
     /// Clients that it linked to something that they asked for.
@@ -100,6 +125,8 @@ pub enum End {
 /// What a node says of its space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
+    /// The node.
+    pub node: u32,
     /// Bytes that it uses.
     pub used: u64,
     /// Bytes that it may use.
@@ -113,4 +140,6 @@ pub struct Disk {
     pub node: u32,
     /// Files that should tell nothing and do, or why they could not be searched.
     pub found: Result<Vec<String>, String>,
+    /// Bytes that its store takes on it, counted from outside; none if that could not be done.
+    pub bytes: Option<u64>,
 }

@@ -27,6 +27,8 @@ impl<'a> Count<'a> {
         self.kept(table);
         let living = table.iter().filter(|(id, entry)| self.made_up.contains(id) && entry.health().lost.is_none());
         *self.seen.believed.get_or_insert_default() += living.count();
+        let lost = |id: &&NodeId| table.get(id).is_some_and(|entry| entry.health().lost.is_some());
+        self.seen.forsaken += self.honest.iter().filter(lost).count();
     }
 
     /// A node's table, as it was kept when the node ended: it does not say whom the node believed lost.

@@ -37,6 +37,7 @@ pub(super) fn watched(
         };
         Pooled {
             nodes: seats.len(),
+            of: nodes as usize,
             guarded: clients_of(&|journey| bad(journey.guard)),
             linked: clients_of(&|journey| named.contains(&(journey.came, journey.client))),
         }

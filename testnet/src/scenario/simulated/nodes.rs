@@ -143,8 +143,8 @@ impl Node {
     }
 
     /// What it says of its space.
-    pub(super) fn account(&self) -> Account {
-        Account { used: (self.shards.len() * SHARD_BYTES) as u64 + self.record_bytes, quota: self.quota }
+    pub(super) fn account(&self, node: u32) -> Account {
+        Account { node, used: (self.shards.len() * SHARD_BYTES) as u64 + self.record_bytes, quota: self.quota }
     }
 
     /// Searches all that it keeps, and the names under which it keeps it.
@@ -156,7 +156,8 @@ impl Node {
             hits.extend(search_bytes(&place, place.as_bytes(), canaries));
             hits
         });
-        Disk { node: number, found: Ok(hits.map(|hit| format!("{} in {}", hit.what, hit.place)).collect()) }
+        let found = Ok(hits.map(|hit| format!("{} in {}", hit.what, hit.place)).collect());
+        Disk { node: number, found, bytes: Some(self.account(number).used) }
     }
 }
 
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(store(&mut node, 3).1, Some(Answer::Refused(Refusal::Full)));
         assert!(matches!(store(&mut node, 1).1, Some(Answer::Stored { .. })), "it is there already");
         assert_eq!(node.news(), Some(100));
-        let Account { used, quota } = node.account();
+        let Account { used, quota, .. } = node.account(0);
         assert!(used == 2 * SHARD_BYTES as u64 && used <= quota);
         assert!(matches!(node.answer(Ask::Fetch { locator: first }), Some(Answer::Shard(_))));
     }
@@ -250,7 +251,7 @@ mod tests {
         assert!(matches!(node.answer(Ask::Fetch { locator }), Some(Answer::Shard(_))));
         node.rot(Fraction::new(1.0).unwrap(), &mut SplitMix64::new(1));
         assert_eq!(node.answer(Ask::Fetch { locator }), Some(Answer::Refused(Refusal::Absent)));
-        assert_eq!(node.account().used, 0);
+        assert_eq!(node.account(0).used, 0);
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
         let mut node = node(4);
         node.lie = Some(Lie::Garbage);
         let (locator, stored) = store(&mut node, 1);
-        assert_eq!((stored, node.account().used), (Some(Answer::Stored { locator }), 0));
+        assert_eq!((stored, node.account(0).used), (Some(Answer::Stored { locator }), 0));
         assert!(matches!(node.answer(Ask::Fetch { locator }), Some(Answer::Shard(bytes)) if bytes[0] == 7));
     }
 

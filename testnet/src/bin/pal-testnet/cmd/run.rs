@@ -9,7 +9,7 @@ use std::time::Duration;
 use palimpsest_testnet::checker::{Verdict, is_kept, judge};
 use palimpsest_testnet::docker::{Docker, remove};
 use palimpsest_testnet::scenario::{
-    Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, play,
+    Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, percentile, play,
 };
 use serde_json::json;
 
@@ -94,13 +94,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(EXIT_UNAVAILABLE))
         }
         Played::Story(story, left) => {
-            if let Some(left) = left {
+            if let Some(left) = &left {
                 eprintln!("pal-testnet: what was started is still there: {left}");
             }
             let verdicts = judge(&scenario.promises, &story);
-            let kept = is_kept(&verdicts);
-            report(&name, kind, json, &scenario, &story, &verdicts);
-            Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let run = Run { name: &name, kind, seed: args.seed, scenario: &scenario, left: left.as_deref() };
+            if json {
+                run.report_json(&story, &verdicts)
+            } else {
+                run.report(&story, &verdicts)
+            }
+            Ok(if is_kept(&verdicts) && left.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }
@@ -132,10 +136,19 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Failure> {
     text.parse().map_err(|source| Failure::Scenario { name: name.to_owned(), source })
 }
 
-fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &Story, verdicts: &[Verdict]) {
-    let times = times(scenario, story);
-    if json {
-        for (step, what, count, middle, most) in times {
+/// What was played.
+struct Run<'a> {
+    name: &'a str,
+    kind: StageKind,
+    seed: u64,
+    scenario: &'a Scenario,
+    /// Why what was started is still there, if it is.
+    left: Option<&'a str>,
+}
+
+impl Run<'_> {
+    fn report_json(&self, story: &Story, verdicts: &[Verdict]) {
+        for Times { step, what, count, middle, most } in self.times(story) {
             let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
             say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50, "p95_s": p95})
                 .to_string());
@@ -145,38 +158,52 @@ fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &
                 .to_string());
         }
         let outcome = if is_kept(verdicts) { "kept" } else { "broken" };
-        say(&json!({"type": "result", "scenario": name, "stage": kind.name(), "outcome": outcome}).to_string());
-        return;
+        let seed = (self.kind == StageKind::Sim).then_some(self.seed);
+        say(&json!({
+            "type": "result", "scenario": self.name, "stage": self.kind.name(), "nodes": self.scenario.nodes,
+            "outcome": outcome, "seed": seed, "left": self.left,
+        })
+        .to_string());
     }
-    say(&format!("{name} on {} nodes ({}): {}", scenario.nodes, kind.name(), scenario.about));
-    for (step, what, count, middle, most) in times {
-        let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
-        say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50:>6.2} s  p95 {p95:>6.2} s", step + 1));
+
+    fn report(&self, story: &Story, verdicts: &[Verdict]) {
+        let (name, kind) = (self.name, self.kind.name());
+        say(&format!("{name} on {} nodes ({kind}): {}", self.scenario.nodes, self.scenario.about));
+        for Times { step, what, count, middle, most } in self.times(story) {
+            let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
+            say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50:>6.2} s  p95 {p95:>6.2} s", step + 1));
+        }
+        for Verdict { oracle, promise, seen, kept } in verdicts {
+            let word = match kept {
+                Some(true) => "kept",
+                Some(false) => "BROKEN",
+                None => "not judged",
+            };
+            say(&format!("  {oracle:<13} {promise:<46} {word:<10} {seen}"));
+        }
+        if self.kind == StageKind::Sim && !is_kept(verdicts) {
+            say(&format!("  the same story again: pal-testnet run {name} --sim --seed {}", self.seed));
+        }
     }
-    for Verdict { oracle, promise, seen, kept } in verdicts {
-        let word = match kept {
-            Some(true) => "kept",
-            Some(false) => "BROKEN",
-            None => "not judged",
-        };
-        say(&format!("  {oracle:<13} {promise:<46} {word:<10} {seen}"));
+
+    /// Of each step with deeds, how long they took.
+    fn times(&self, story: &Story) -> Vec<Times> {
+        let kinds = [(Kind::Publish, "publish"), (Kind::Fetch, "fetch")];
+        let all = (0..self.scenario.steps.len()).flat_map(|step| kinds.map(|(kind, what)| (step, kind, what)));
+        all.filter_map(|(step, kind, what)| {
+            let took = story.times(kind, Some(step));
+            let (middle, most) = (percentile(&took, 50)?, percentile(&took, 95)?);
+            Some(Times { step, what, count: took.len(), middle, most })
+        })
+        .collect()
     }
 }
 
-/// For each step with deeds: what, how many, and how long the middle one and the slowest of twenty took.
-fn times(scenario: &Scenario, story: &Story) -> Vec<(usize, &'static str, usize, Duration, Duration)> {
-    let mut times = Vec::new();
-    for step in 0..scenario.steps.len() {
-        let of = |kind| story.deeds.iter().filter(move |deed| deed.step == step && deed.kind == kind);
-        for (kind, what) in [(Kind::Publish, "publish"), (Kind::Fetch, "fetch")] {
-            let mut took: Vec<Duration> = of(kind).map(|deed| deed.took).collect();
-            took.sort_unstable();
-            if let (Some(&middle), Some(&most)) =
-                (took.get(took.len() / 2), took.get((took.len() * 19).div_ceil(20).saturating_sub(1)))
-            {
-                times.push((step, what, took.len(), middle, most));
-            }
-        }
-    }
-    times
+/// How long the deeds of a step took: the middle one, and the slowest of twenty.
+struct Times {
+    step: usize,
+    what: &'static str,
+    count: usize,
+    middle: Duration,
+    most: Duration,
 }
