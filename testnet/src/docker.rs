@@ -18,6 +18,7 @@ mod neighbours;
 mod netns;
 mod plan;
 mod programs;
+mod remove;
 pub mod speed;
 
 use std::collections::BTreeMap;
@@ -35,26 +36,25 @@ pub use netns::HOLDING;
 use netns::{Tools, Wanted};
 pub(crate) use plan::PORT;
 pub use plan::{NODES_MAX, Name, NotAName, NotASubnet, Plan, Side, Subnet};
+use remove::of_label;
+pub use remove::remove;
 
 use crate::hostile::{Cast, Part};
 use crate::process::{Fraction, TestnetError, Transport, Way};
 
 /// The label of all that belongs to a testnet; its value is the network's name.
 pub const LABEL: &str = "org.palimpsest.testnet";
-/// How the image's programs are built.
-pub const BUILD: &str =
-    "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target x86_64-unknown-linux-gnu";
+/// How the image's programs are built: an alias in `.cargo/config.toml`.
+pub const BUILD: &str = "cargo static";
 /// The recipe of the image.
 const DOCKERFILE: &str = include_str!("../docker/Dockerfile");
 /// Questions to nodes at once: each is a program started in a container.
 const ASKED_AT_ONCE: usize = 4;
 /// Time between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// How often a removal that the engine refused is tried again.
-const REMOVE_TRIES: u32 = 40;
 /// Lines of a log's end that an error shows.
 const TAIL_LINES: &str = "12";
-/// Time for building the image, and for removing everything.
+/// Time for building the image, and for other work on all containers.
 const IMAGE_DEADLINE: Duration = Duration::from_secs(600);
 /// What the program of the image that talks to the nodes is told first.
 const DATA: &str = "/data";
@@ -300,12 +300,27 @@ impl DockerNet {
     /// As of [`DockerNet::up`]; what was started then runs on.
     pub async fn restart(&self, deadline: Duration) -> Result<Vec<u32>, DockerError> {
         let tools = Tools::find(wanted(&self.plan)).await?;
+        self.start_around().await?;
         let dead = self.blow("start", &self.plan.indices().collect::<Vec<_>>(), Condition::Gone).await?;
         if let Some(tools) = tools {
             self.wire(&tools, &dead).await?;
         }
         self.await_acquainted(deadline).await?;
         Ok(dead)
+    }
+
+    /// Starts the containers around the nodes that ended: routers and users, as after a restart of the engine.
+    async fn start_around(&self) -> Result<(), DockerError> {
+        let filter = format!("label={LABEL}={}", self.plan.name);
+        let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}.node\"}}}}");
+        let words = ["ps", "--all", "--filter", &filter, "--filter", "status=exited", "--format", &format];
+        let said = self.docker.ask(&words).await?;
+        let around = said.lines().map(str::trim).filter(|line| !line.contains(' '));
+        let words: Vec<&str> = ["start"].into_iter().chain(around).collect();
+        if words.len() > 1 {
+            self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
+        }
+        Ok(())
     }
 
     /// Replaces nodes by ones that speak a next version of the protocols beside today's: one after the other, without warning,
@@ -454,7 +469,7 @@ impl DockerNet {
         engine::run(Path::new("/bin/sh"), &line, None, IMAGE_DEADLINE).await
     }
 
-    /// Waits until every node that runs knows as many; a node itself is among those it knows.
+    /// Waits until every node that runs knows as many of whom it does not believe that they are lost, itself among them.
     async fn await_acquainted(&self, deadline: Duration) -> Result<(), DockerError> {
         let end = Instant::now() + deadline;
         let running = self.those(Condition::Running).await?;
@@ -462,7 +477,7 @@ impl DockerNet {
         let mut asked = running.clone();
         loop {
             let answers = self.statuses(&asked).await;
-            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["known_nodes"].as_u64());
+            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["living_nodes"].as_u64());
             let short: Vec<(u32, Option<u64>)> = asked
                 .iter()
                 .zip(&answers)
@@ -506,53 +521,6 @@ impl DockerNet {
         let _left = fs::remove_dir(&self.dir);
         Ok(removed)
     }
-}
-
-/// Removes all that bears a network's label, whatever is known of it; how many containers that were.
-///
-/// # Errors
-/// Those of asking the engine.
-pub async fn remove(docker: &Docker, name: &Name) -> Result<usize, DockerError> {
-    let filter = format!("label={LABEL}={name}");
-    let kinds: [(&[&str], &[&str]); 4] = [
-        (&["ps", "--all", "--quiet"], &["rm", "--force"]),
-        (&["network", "ls", "--quiet"], &["network", "rm"]),
-        (&["volume", "ls", "--quiet"], &["volume", "rm"]),
-        (&["images", "--quiet"], &["rmi", "--force"]),
-    ];
-    let mut containers = 0;
-    for (list, rm) in kinds {
-        let said = docker.ask(&[list, &["--filter", &filter]].concat()).await?;
-        let mut ids: Vec<&str> = said.split_whitespace().collect();
-        ids.dedup();
-        if list[0] == "ps" {
-            containers = ids.len();
-        }
-        // A busy engine still counts containers that are gone among a network's.
-        let mut tries = REMOVE_TRIES;
-        while !ids.is_empty() {
-            match docker.ask_within(&[rm, &ids].concat(), IMAGE_DEADLINE).await {
-                Ok(_) => break,
-                Err(error) if tries == 0 => return Err(error),
-                Err(_) => tokio::time::sleep(ASK_EVERY).await,
-            }
-            tries -= 1;
-            let left = docker.ask(&[list, &["--filter", &filter]].concat()).await?;
-            let left: Vec<&str> = left.split_whitespace().collect();
-            ids.retain(|id| left.contains(id));
-        }
-    }
-    Ok(containers)
-}
-
-/// What there is of a name: containers, networks, data.
-async fn of_label(docker: &Docker, name: &Name) -> Result<Vec<String>, DockerError> {
-    let filter = format!("label={LABEL}={name}");
-    let containers = docker.ask(&["ps", "--all", "--quiet", "--filter", &filter]).await?;
-    let networks = docker.ask(&["network", "ls", "--quiet", "--filter", &filter]).await?;
-    let volumes = docker.ask(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
-    let all = [containers, networks, volumes];
-    Ok(all.iter().flat_map(|said| said.split_whitespace()).map(str::to_owned).collect())
 }
 
 /// Reads lines of a node's number and its container's state.

@@ -27,6 +27,12 @@ impl Shared {
         self.table.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Those of them who are not believed lost.
+    fn living_nodes(&self) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.len() - table.lost().count()
+    }
+
     pub(super) fn status(&self) -> Value {
         let usage = self.store.usage();
         let links = self.net.counters();
@@ -38,6 +44,7 @@ impl Shared {
             "addresses": self.net.listeners_now().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "metrics": self.metrics_at.get().map(ToString::to_string),
             "known_nodes": self.known_nodes(),
+            "living_nodes": self.living_nodes(),
             "connected": self.net.connected_peers().len(),
             "store": {
                 "quota": usage.quota_bytes, "used": usage.used_bytes, "shards": usage.shards,

@@ -205,7 +205,7 @@ fn end(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
     use std::time::Duration;
@@ -216,7 +216,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// A program that is this shell script. Others may just be starting programs, with our file still open for writing.
-    fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
+    pub(in crate::docker) fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
         let path = dir.join(name);
         let new = dir.join(format!("{name}.new"));
         std::fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();

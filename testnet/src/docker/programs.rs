@@ -160,6 +160,6 @@ mod tests {
         std::fs::write(dir.path().join("pal"), program(&[1, 3])).unwrap();
         let error = find(Some(dir.path()), false).unwrap_err();
         assert!(matches!(&error, DockerError::NotStatic { path } if path.ends_with("pal")));
-        assert!(error.to_string().contains("crt-static"), "{error}");
+        assert!(error.to_string().contains("cargo static"), "{error}");
     }
 }
