@@ -14,6 +14,7 @@ mod simulated;
 mod stage;
 mod story;
 mod tables;
+mod times;
 mod users;
 mod watched;
 
@@ -30,6 +31,7 @@ pub use containers::container_name;
 pub use play::{PlayError, Played, play};
 pub use stage::{StageError, StageKind, Theatre};
 pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
+pub use times::Times;
 
 /// The scenarios of the repository.
 pub const SHIPPED: [(&str, &str); 24] = [

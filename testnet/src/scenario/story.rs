@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// All that is known at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
@@ -76,12 +78,27 @@ pub struct Deed {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A file was published.
     Publish,
     /// A file was fetched.
     Fetch,
+}
+
+impl Kind {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Publish, Self::Fetch];
+
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Fetch => "fetch",
+        }
+    }
 }
 
 /// How a deed ended.

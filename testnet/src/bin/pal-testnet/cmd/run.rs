@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use palimpsest_testnet::checker::{Verdict, is_kept, judge};
 use palimpsest_testnet::docker::{Docker, remove};
 use palimpsest_testnet::scenario::{
-    Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, play,
+    Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, Times, container_name, play,
 };
 use serde_json::json;
 
@@ -106,7 +105,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Ends what an interrupted or broken play left running.
-async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
+pub(super) async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
     match kind {
         StageKind::Memory | StageKind::Sim => Ok(()),
         StageKind::Processes => discard(&place.join("net")).await,
@@ -133,11 +132,11 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Failure> {
 }
 
 fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &Story, verdicts: &[Verdict]) {
-    let times = times(scenario, story);
+    let times = story.times_by_step();
     if json {
-        for (step, what, count, middle, most) in times {
-            let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
-            say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50, "p95_s": p95})
+        for (step, Times { kind, count, p50_s, p95_s, .. }) in times {
+            let what = kind.name();
+            say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50_s, "p95_s": p95_s})
                 .to_string());
         }
         for Verdict { oracle, promise, seen, kept } in verdicts {
@@ -149,9 +148,9 @@ fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &
         return;
     }
     say(&format!("{name} on {} nodes ({}): {}", scenario.nodes, kind.name(), scenario.about));
-    for (step, what, count, middle, most) in times {
-        let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
-        say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50:>6.2} s  p95 {p95:>6.2} s", step + 1));
+    for (step, Times { kind, count, p50_s, p95_s, .. }) in times {
+        let what = kind.name();
+        say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50_s:>6.2} s  p95 {p95_s:>6.2} s", step + 1));
     }
     for Verdict { oracle, promise, seen, kept } in verdicts {
         let word = match kept {
@@ -161,22 +160,4 @@ fn report(name: &str, kind: StageKind, json: bool, scenario: &Scenario, story: &
         };
         say(&format!("  {oracle:<13} {promise:<46} {word:<10} {seen}"));
     }
-}
-
-/// For each step with deeds: what, how many, and how long the middle one and the slowest of twenty took.
-fn times(scenario: &Scenario, story: &Story) -> Vec<(usize, &'static str, usize, Duration, Duration)> {
-    let mut times = Vec::new();
-    for step in 0..scenario.steps.len() {
-        let of = |kind| story.deeds.iter().filter(move |deed| deed.step == step && deed.kind == kind);
-        for (kind, what) in [(Kind::Publish, "publish"), (Kind::Fetch, "fetch")] {
-            let mut took: Vec<Duration> = of(kind).map(|deed| deed.took).collect();
-            took.sort_unstable();
-            if let (Some(&middle), Some(&most)) =
-                (took.get(took.len() / 2), took.get((took.len() * 19).div_ceil(20).saturating_sub(1)))
-            {
-                times.push((step, what, took.len(), middle, most));
-            }
-        }
-    }
-    times
 }
