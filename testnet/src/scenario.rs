@@ -28,7 +28,9 @@ use crate::hostile::{Lie, Meddle};
 use crate::process::Fraction;
 
 pub use containers::container_name;
+pub(crate) use containers::{lacks, unused_subnet};
 pub use play::{PlayError, Played, play};
+pub(crate) use stage::broken;
 pub use stage::{StageError, StageKind, Theatre};
 pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
 pub use times::Times;

@@ -53,9 +53,7 @@ pub fn container_name() -> Result<Name, NotAName> {
 
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
-        let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
-        let subnet =
-            free_subnet(std::process::id(), &taken).ok_or_else(|| broken("no subnet from 10.128 on is free"))?;
+        let subnet = unused_subnet().await?;
         let mut cast = cast(scenario);
         let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
         let lies = scenario.table_liars.as_ref().map(conspire);
@@ -228,6 +226,15 @@ fn around(net: &DockerNet, scenario: &Scenario, theatre: &Theatre) -> Result<(Us
     Ok((users, slow))
 }
 
+/// Addresses that no network of this machine has.
+///
+/// # Errors
+/// No docker; all are taken.
+pub(crate) async fn unused_subnet() -> Result<Subnet, StageError> {
+    let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
+    free_subnet(std::process::id(), &taken).ok_or_else(|| broken("no subnet from 10.128 on is free"))
+}
+
 /// The first subnet for a played scenario that nobody has, beginning with one that depends on the process: engines keep networks
 /// now and then that they count somebody in who is gone.
 fn free_subnet(process: u32, taken: &[String]) -> Option<Subnet> {
@@ -258,7 +265,7 @@ fn at(address: Ipv4Addr, port: u16) -> Multiaddr {
 }
 
 /// Nothing was shown, where this machine lacks something.
-fn lacks(error: DockerError) -> StageError {
+pub(crate) fn lacks(error: DockerError) -> StageError {
     match error {
         error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
         error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => StageError::Lacks(error.to_string()),
