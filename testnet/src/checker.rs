@@ -7,10 +7,12 @@ mod survival;
 mod tables;
 mod unlinkability;
 
+use serde::Serialize;
+
 use crate::scenario::{Promises, Story};
 
 /// What an oracle says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// Which kind of promise.
     pub oracle: &'static str,

@@ -1,13 +1,18 @@
 //! `docs/results.md`: the figures of the current version beside those of the literature and of peers, on one page, with pictures.
 //!
-//! Survival, the simulator and the model of anonymity are measured here; what takes programs, containers or hours is handed in as what
-//! the commands printed that measure it ([`figures`]).
+//! Survival, the simulator and anonymity are measured here, and scenarios are played ([`plays`]); what takes containers only where it is
+//! wanted. What takes programs or hours is handed in as what the commands printed that measure it ([`figures`]).
 
 pub mod chart;
 mod elsewhere;
 pub mod figures;
+mod glance;
 mod page;
 mod pictures;
+pub mod plays;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;
@@ -21,9 +26,13 @@ use serde::Serialize;
 use crate::anonymity::Verdict;
 use crate::anonymity::crowd::{self, CrowdError, CrowdOptions, CrowdReport};
 use crate::anonymity::model::{self, ModelOptions, ModelReport};
+use crate::docker::speed::SpeedReport;
+use crate::scenario::StageKind;
 use crate::sim::{self, Part, SimError};
 use crate::survival::{self, SurvivalError};
 use figures::Figure;
+use glance::Word;
+use plays::{Container, Outcome, Place, Play, Told};
 
 /// Sizes of the networks whose look-ups make the picture of hops.
 const HOPS_NODES: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
@@ -42,12 +51,16 @@ const CROWD_SPREAD: Duration = Duration::from_secs(30);
 const CROWD_READERS: usize = 2;
 
 /// How much to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Chooses all dice.
     pub seed: u64,
     /// A small version of each, in a minute or two, to see whether it still works; its figures are rough.
     pub is_quick: bool,
+    /// Of what takes containers, what is played.
+    pub containers: Vec<Container>,
+    /// Where scenarios are played.
+    pub place: Place,
 }
 
 /// What was measured.
@@ -69,6 +82,10 @@ pub struct Results {
     pub crowd: CrowdReport,
     /// Of both.
     pub verdicts: Vec<Verdict>,
+    /// Scenarios that were to be played.
+    pub plays: Vec<Play>,
+    /// The onion against a straight transfer; none: not wanted.
+    pub speed: Option<Outcome<SpeedReport>>,
     /// Handed in.
     pub figures: Vec<Figure>,
 }
@@ -102,8 +119,8 @@ pub enum ResultsError {
 ///
 /// # Errors
 /// What cannot be measured at all. A bound that does not hold is no error: [`Results::is_kept`].
-pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)) -> Result<Results, ResultsError> {
-    let Options { seed, is_quick } = options;
+pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str)) -> Result<Results, ResultsError> {
+    let Options { seed, is_quick, ref containers, ref place } = *options;
     let mut survival = Vec::new();
     for survive in [Survive::Tenth, Survive::Third, Survive::Half] {
         note("survival");
@@ -134,17 +151,48 @@ pub async fn measure(options: Options, figures: Vec<Figure>, note: impl Fn(&str)
     let crowd =
         crowd::measure(&CrowdOptions { nodes, files, bytes, readers, spread: CROWD_SPREAD, coalition, seed }).await?;
     let verdicts = anonymity.verdicts().into_iter().chain(crowd.verdicts()).collect();
+    let mut plays = Vec::new();
+    let in_memory = (!is_quick).then_some((plays::HALF_OF_100, StageKind::Memory));
+    let wanted = containers.iter().filter(|one| **one != Container::Speed);
+    for (name, stage) in in_memory.into_iter().chain(wanted.map(|one| (one.name(), StageKind::Docker))) {
+        note(&format!("{name} ({})", stage.name()));
+        let play = plays::scenario(name, stage, place, seed, &note).await;
+        told(&play.outcome, &note);
+        plays.push(play);
+    }
+    let mut speed = None;
+    if containers.contains(&Container::Speed) {
+        note("onion against direct");
+        let outcome = plays::against_direct(place, &note).await;
+        told(&outcome, &note);
+        speed = Some(outcome);
+    }
     let version = env!("CARGO_PKG_VERSION");
-    Ok(Results { version, seed, survival, simulations, hops, anonymity, crowd, verdicts, figures })
+    Ok(Results { version, seed, survival, simulations, hops, anonymity, crowd, verdicts, plays, speed, figures })
+}
+
+/// Says why nothing was measured, if nothing was: the page has no room for it.
+fn told<T>(outcome: &Outcome<T>, note: &impl Fn(&str)) {
+    if outcome.measured().is_err() {
+        note(&outcome.to_string());
+    }
 }
 
 impl Results {
-    /// Whether all bounds hold.
+    /// Whether all that was measured is as it should be, and nothing broke off.
     pub fn is_kept(&self) -> bool {
         self.survival.iter().all(survival::Report::agrees)
             && self.simulations.iter().flat_map(|report| &report.bounds).all(|bound| bound.kept)
             && self.verdicts.iter().all(|verdict| verdict.kept)
             && self.figures.iter().all(|figure| figure.kept != Some(false))
+            && self.plays.iter().all(|play| play.outcome.measured().map_or(true, Told::is_kept))
+            && !self.broke_off()
+            && glance::lines(self).iter().all(|line| line.word != Word::Judged(false))
+    }
+
+    /// Whether something that was played broke off: of its network something may be left.
+    pub fn broke_off(&self) -> bool {
+        self.plays.iter().any(|play| play.outcome.is_broken()) || self.speed.as_ref().is_some_and(Outcome::is_broken)
     }
 
     /// Writes `results.md` into the folder, and its pictures into `results/` there.

@@ -14,6 +14,7 @@ mod simulated;
 mod stage;
 mod story;
 mod tables;
+mod times;
 mod users;
 mod watched;
 
@@ -27,9 +28,12 @@ use crate::hostile::{Lie, Meddle};
 use crate::process::Fraction;
 
 pub use containers::container_name;
+pub(crate) use containers::{lacks, unused_subnet};
 pub use play::{PlayError, Played, play};
+pub(crate) use stage::broken;
 pub use stage::{StageError, StageKind, Theatre};
-pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched, percentile};
+pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
+pub use times::Times;
 
 /// The scenarios of the repository.
 pub const SHIPPED: [(&str, &str); 24] = [

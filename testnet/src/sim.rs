@@ -136,9 +136,33 @@ pub enum SimError {
     Node(String),
 }
 
+/// What a figure that is asked for is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Look-ups find what they are for.
+    Found,
+    /// Look-ups are short.
+    Hops,
+    /// Little moves when a node joins or leaves.
+    Moved,
+    /// Nothing moves that need not.
+    Stays,
+    /// No node bears much more than others.
+    Load,
+    /// No stripe is lost.
+    Lasts,
+    /// Stripes are fetched among lying holders.
+    AmongLiars,
+    /// Stripes are fetched though ids were ground next to them.
+    AmongSybils,
+}
+
 /// One figure that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bound {
+    /// What it is about.
+    pub goal: Goal,
     /// Of what.
     pub what: String,
     /// The figure.
@@ -152,12 +176,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    fn at_least(what: String, measured: f64, bound: f64) -> Bound {
-        Bound { what, measured, bound, is_least: true, kept: measured >= bound }
+    fn at_least(goal: Goal, what: String, measured: f64, bound: f64) -> Bound {
+        Bound { goal, what, measured, bound, is_least: true, kept: measured >= bound }
     }
 
-    fn at_most(what: String, measured: f64, bound: f64) -> Bound {
-        Bound { what, measured, bound, is_least: false, kept: measured <= bound }
+    fn at_most(goal: Goal, what: String, measured: f64, bound: f64) -> Bound {
+        Bound { goal, what, measured, bound, is_least: false, kept: measured <= bound }
     }
 }
 

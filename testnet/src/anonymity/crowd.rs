@@ -18,12 +18,12 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::Serialize;
 
-use super::Verdict;
 use super::affinity::{Belongs, Clue, Known, known, places, worth};
 use super::chance::Rate;
 use super::linking::guesses;
 use super::model::members;
 use super::sights::{Journey, Ledger, Seen, Wanted, complaints, journeys};
+use super::{About, Verdict};
 use crate::healing;
 use crate::memory::{Network, NetworkError, NetworkOptions};
 
@@ -168,26 +168,12 @@ impl CrowdReport {
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
         let count = self.complaints.len() as f64;
-        let structure = Verdict {
-            what: "sights of a client beside its guard's".to_owned(),
-            seen: count,
-            bound: 0.0,
-            kept: self.complaints.is_empty(),
-        };
-        let linked = self.linking.iter().map(|one| {
-            let what = format!("linked in the network of {} nodes, c = {}", self.nodes, one.coalition);
-            Verdict::rate(what, one.one_each, one.coalition)
-        });
-        let affinity = self.affinity.iter().map(|one| Verdict {
-            what: format!(
-                "shards of one file told by \"{}\", c = {}, files {}",
-                one.clue.name(),
-                one.coalition,
-                one.batch.name()
-            ),
-            seen: one.worth(),
-            bound: AUC_MOST,
-            kept: one.worth() <= AUC_MOST,
+        let structure = Verdict::new(About::Sights, None, (count, 0.0), self.complaints.is_empty());
+        let about = About::LinkedAmong { nodes: self.nodes };
+        let linked = self.linking.iter().map(|one| Verdict::rate(about, one.coalition, one.one_each, one.coalition));
+        let affinity = self.affinity.iter().map(|one| {
+            let about = About::OneFile { clue: one.clue, batch: one.batch };
+            Verdict::new(about, Some(one.coalition), (one.worth(), AUC_MOST), one.worth() <= AUC_MOST)
         });
         std::iter::once(structure).chain(linked).chain(affinity).collect()
     }

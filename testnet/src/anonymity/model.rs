@@ -14,9 +14,9 @@ use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 use std::time::Duration;
 
-use super::Verdict;
 use super::chance::Rate;
 use super::world::{Seats, WALL, World};
+use super::{About, Seating, Verdict};
 
 /// After how many requests a client is looked at.
 pub const REQUESTS: [usize; 3] = [1, 64, 1_000];
@@ -122,16 +122,14 @@ impl ModelReport {
     pub fn verdicts(&self) -> Vec<Verdict> {
         let linked = self.linking.iter().flat_map(|one| {
             let c = one.coalition;
-            one.after.iter().map(move |after| {
-                Verdict::rate(format!("linked after {} requests, c = {c}", after.requests), after.linked, c)
-            })
+            one.after
+                .iter()
+                .map(move |after| Verdict::rate(About::Linked { requests: after.requests }, c, after.linked, c))
         });
         let drawn = self.drawn.iter().flat_map(|one| {
-            let (c, seats) = (one.coalition, one.seats);
-            [("guards", one.guards), ("relays", one.relays)].map(|(what, rate)| {
-                let what = format!("bad among {what} drawn, c = {c}, {seats}, {} prefixes", one.prefixes);
-                Verdict::rate(what, rate, DRAWN_MOST * c)
-            })
+            let (c, seating) = (one.coalition, Seating { seats: one.seats, prefixes: one.prefixes });
+            [(About::Guards(seating), one.guards), (About::Relays(seating), one.relays)]
+                .map(|(about, rate)| Verdict::rate(about, c, rate, DRAWN_MOST * c))
         });
         linked.chain(drawn).collect()
     }

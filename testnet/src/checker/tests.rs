@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched, percentile};
+use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end }
@@ -114,12 +114,4 @@ fn what_cannot_be_judged_is_not_kept() {
     uncounted.disks[0].bytes = None;
     assert_eq!(unjudged(&uncounted), ["bounds"]);
     assert_eq!(unjudged(&Story { silent: 1, ..story(0, &End::Good) }), ["bounds"]);
-}
-
-#[test]
-fn percentiles_are_nearest_ranks() {
-    let took: Vec<Duration> = (1..=20).map(Duration::from_secs).collect();
-    assert_eq!([50, 95, 100].map(|percent| percentile(&took, percent).unwrap().as_secs()), [10, 19, 20]);
-    assert_eq!(percentile(&took[..1], 50), Some(Duration::from_secs(1)));
-    assert_eq!(percentile(&[], 50), None);
 }

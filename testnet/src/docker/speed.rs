@@ -27,6 +27,9 @@ pub const LISTENING: &str = "listening\n";
 /// Bytes of one write.
 const BLOCK: usize = 64 * 1024;
 
+/// The share of the straight transfer's speed that is promised.
+pub const SHARE_LEAST: f64 = 0.7;
+
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct SpeedOptions {

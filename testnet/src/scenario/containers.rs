@@ -50,9 +50,7 @@ pub fn container_name() -> Result<Name, NotAName> {
 
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
-        let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
-        let subnet = Subnet::free(std::process::id(), &taken);
-        let subnet = subnet.ok_or_else(|| broken("no subnet from 10.128 on is free"))?;
+        let subnet = unused_subnet().await?;
         let mut cast = cast(scenario);
         let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
         let lies = scenario.table_liars.as_ref().map(conspire);
@@ -226,6 +224,15 @@ fn around(net: &DockerNet, scenario: &Scenario, theatre: &Theatre) -> Result<(Us
     Ok((users, slow))
 }
 
+/// Addresses that no network of this machine has.
+///
+/// # Errors
+/// No docker; all are taken.
+pub(crate) async fn unused_subnet() -> Result<Subnet, StageError> {
+    let taken = Docker::find().await.map_err(lacks)?.subnets().await.map_err(lacks)?;
+    Subnet::free(std::process::id(), &taken).ok_or_else(|| broken("no subnet from 10.128 on is free"))
+}
+
 /// Addresses in the network for nodes that are made up: at every other one nobody is, at the others one of the liars takes
 /// connections and says nothing.
 fn decoys(liars: &TableLiars, subnet: Subnet) -> Vec<Decoy> {
@@ -256,7 +263,7 @@ fn lacks_tool(error: DockerError) -> StageError {
 }
 
 /// Nothing was shown, where this machine lacks something.
-fn lacks(error: DockerError) -> StageError {
+pub(crate) fn lacks(error: DockerError) -> StageError {
     match error {
         error if error.is_no_docker() => StageError::Lacks(format!("no docker engine ({error})")),
         error @ (DockerError::Missing { .. } | DockerError::NotStatic { .. }) => StageError::Lacks(error.to_string()),

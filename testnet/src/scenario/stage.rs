@@ -66,7 +66,7 @@ pub enum StageError {
 
 impl StageError {
     /// What happened, and what went wrong in clearing away after it, if anything did.
-    pub(super) fn and(self, left: Option<impl std::fmt::Display>) -> StageError {
+    pub(crate) fn and(self, left: Option<impl std::fmt::Display>) -> StageError {
         match left {
             Some(left) => broken(format!("{self}; and what was started is still there: {left}")),
             None => self,
@@ -75,7 +75,7 @@ impl StageError {
 }
 
 /// Turns any error into that of a broken stage.
-pub(super) fn broken(error: impl std::fmt::Display) -> StageError {
+pub(crate) fn broken(error: impl std::fmt::Display) -> StageError {
     StageError::Broken(error.to_string())
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// All that is known at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
@@ -21,23 +23,6 @@ pub struct Story {
     pub tables: Option<Tables>,
     /// Streams of slow peers that nodes have ended; none where there are no such peers.
     pub ended_slow: Option<usize>,
-}
-
-impl Story {
-    /// How long the deeds of a kind took, in order; those of one step, or of all.
-    #[must_use]
-    pub fn times(&self, kind: Kind, step: Option<usize>) -> Vec<Duration> {
-        let those = self.deeds.iter().filter(|deed| deed.kind == kind && step.is_none_or(|step| deed.step == step));
-        let mut took: Vec<Duration> = those.map(|deed| deed.took).collect();
-        took.sort_unstable();
-        took
-    }
-}
-
-/// The time within which so many percent of them ended, by the nearest rank; `took` is in order.
-#[must_use]
-pub fn percentile(took: &[Duration], percent: usize) -> Option<Duration> {
-    took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 
 /// What is in the tables of honest nodes and of newcomers, where others lie about them.
@@ -101,12 +86,27 @@ pub struct Deed {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A file was published.
     Publish,
     /// A file was fetched.
     Fetch,
+}
+
+impl Kind {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Publish, Self::Fetch];
+
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Fetch => "fetch",
+        }
+    }
 }
 
 /// How a deed ended.

@@ -7,7 +7,7 @@ use super::kademlia::Overlay;
 use super::lookups::FULL_STRIPE;
 use super::reader::{Beside, Manners, Meets, Read, read};
 use super::world::{World, announce, dice, key, locators, network_of, some_of};
-use super::{Bound, SimError};
+use super::{Bound, Goal, SimError};
 use palimpsest_proto::coding::{Survive, geometry};
 use palimpsest_proto::flow::Giver;
 use palimpsest_proto::ids::{Locator, NodeId};
@@ -152,12 +152,12 @@ pub(super) fn measure(nodes: usize, seed: u64, trials: usize, from_eclipsed: usi
 pub(super) fn bounds(adversaries: &Adversaries) -> Vec<Bound> {
     let lying = adversaries.lying.iter().filter(|cell| cell.liars == ASKED_FOR).map(|cell| {
         let Fetches { k, n, complete, .. } = cell.fetches;
-        Bound::at_least(format!("fetches of {k} of {n} with 30 % lying holders"), complete, 0.999)
+        Bound::at_least(Goal::AmongLiars, format!("fetches of {k} of {n} with 30 % lying holders"), complete, 0.999)
     });
     let made = adversaries.eclipsed.iter().filter(|cell| cell.ids == CANDIDATES && cell.density);
     let made = made.filter(|cell| cell.stage != Stage::BeforePublishing).map(|cell| {
         let what = format!("fetches with 20 ground ids at each locator ({:?})", cell.stage);
-        Bound::at_least(what, cell.fetches.complete, 0.999)
+        Bound::at_least(Goal::AmongSybils, what, cell.fetches.complete, 0.999)
     });
     lying.chain(made).collect()
 }

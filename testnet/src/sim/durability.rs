@@ -3,7 +3,7 @@
 
 mod life;
 
-use super::{Bound, SimError};
+use super::{Bound, Goal, SimError};
 use crate::model::{Policy, World as ModelWorld, durability};
 use life::{Life, STEPS_A_DAY, Totals};
 use palimpsest_proto::coding::Geometry;
@@ -154,7 +154,7 @@ pub(super) fn bounds(durable: &Durable) -> Vec<Bound> {
     let servers = durable.churns.iter().filter(|churn| !churn.sessions);
     let what =
         |churn: &Churn| format!("stripes lost in {:.1} years, nodes live {} days", churn.stripe_years, churn.life_days);
-    servers.map(|churn| Bound::at_most(what(churn), churn.lost as f64, 0.0)).collect()
+    servers.map(|churn| Bound::at_most(Goal::Lasts, what(churn), churn.lost as f64, 0.0)).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::reader::{Beside, Manners, Meets, read};
 use super::world::{announce, dice, key, locators, network_of};
-use super::{Bound, SimError};
+use super::{Bound, Goal, SimError};
 use palimpsest_proto::crypto::NodeKey;
 use palimpsest_proto::flow::{Scatter, ScatterOutcome, Send};
 use palimpsest_proto::ids::{Locator, NodeId};
@@ -194,7 +194,7 @@ pub(super) fn bounds(load: &Load) -> Vec<Bound> {
     let full = load.fills.iter().filter(|fill| fill.percent == 95);
     let what =
         |fill: &Fill| format!("load of the fullest node by the mean, {} nodes, {} % full", load.nodes, fill.percent);
-    full.map(|fill| Bound::at_most(what(fill), fill.max_by_mean, 1.5)).collect()
+    full.map(|fill| Bound::at_most(Goal::Load, what(fill), fill.max_by_mean, 1.5)).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::kademlia::{Found, Overlay};
 use super::world::{World, dice, locators, some_of};
-use super::{Bound, SimError};
+use super::{Bound, Goal, SimError};
 use palimpsest_proto::ids::{NodeId, Position};
 use palimpsest_proto::params::{CANDIDATES, TABLE_NODES_MAX};
 use palimpsest_proto::select::{NodeTable, candidates, place};
@@ -125,12 +125,13 @@ pub(super) fn bounds(lookups: &Lookups, nodes: usize) -> Vec<Bound> {
     for cell in &lookups.kademlia {
         let Some((_, least)) = BOUNDS.into_iter().find(|(liars, _)| *liars == cell.liars) else { continue };
         let what = format!("Kademlia look-ups, {} nodes, {:.0} % adversarial", cell.nodes, 100.0 * cell.liars);
-        bounds.push(Bound::at_least(what, cell.success, least));
+        bounds.push(Bound::at_least(Goal::Found, what, cell.success, least));
     }
     let hops = lookups.kademlia.iter().map(|cell| cell.hops).fold(0.0, f64::max);
-    bounds.push(Bound::at_most(format!("hops by Kademlia, {nodes} nodes, mean of the worst cell"), hops, half_log));
+    let what = format!("hops by Kademlia, {nodes} nodes, mean of the worst cell");
+    bounds.push(Bound::at_most(Goal::Hops, what, hops, half_log));
     let hops = lookups.table.iter().map(|cell| cell.hops).fold(0.0, f64::max);
-    bounds.push(Bound::at_most("hops where the table is whole".to_owned(), hops, 1.0));
+    bounds.push(Bound::at_most(Goal::Hops, "hops where the table is whole".to_owned(), hops, 1.0));
     bounds
 }
 

@@ -2,7 +2,7 @@
 //! `proto`'s [`Giver`] who should have it now, as the daemon's handover does.
 
 use super::world::{World, dice, locators, node, some_of};
-use super::{Bound, SimError};
+use super::{Bound, Goal, SimError};
 use palimpsest_proto::flow::Giver;
 use palimpsest_proto::ids::{Locator, NodeId, Position};
 use palimpsest_proto::select::place;
@@ -120,9 +120,10 @@ pub(super) fn bounds(movement: &Movement) -> Vec<Bound> {
     let off = |share: f64| (share - 1.0).abs();
     let what = |event: &str| format!("shards moved at a {event}, {} nodes: off 1/n by", movement.nodes);
     vec![
-        Bound::at_most(what("join"), off(movement.join), 0.1),
-        Bound::at_most(what("leave"), off(movement.leave), 0.1),
+        Bound::at_most(Goal::Moved, what("join"), off(movement.join), 0.1),
+        Bound::at_most(Goal::Moved, what("leave"), off(movement.leave), 0.1),
         Bound::at_most(
+            Goal::Stays,
             "shards moved that had nothing to do with a leave".to_owned(),
             movement.leave_astray as f64,
             0.0,

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use palimpsest_testnet::results::figures::Figure;
+use palimpsest_testnet::results::plays::{Container, Place};
 use palimpsest_testnet::results::{self, Options, Results, figures};
+use palimpsest_testnet::scenario::StageKind;
 
-use super::{Failure, apart, at, broken, say};
+use super::run::clean;
+use super::{Failure, apart, at, broken, say, workplace};
 
-/// Measure what this program can by itself, and write the page of results with its pictures.
+/// Measure what this program can by itself, and write the page of results with its pictures. Exit code 1: something that was asked for
+/// is not reached, which the page says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the page; its pictures go into `results` there.
@@ -17,6 +21,20 @@ pub(crate) struct Args {
     /// What `bench`, `heal` and `run` printed with `--json`, to be put on the page.
     #[arg(long = "with", value_name = "FILE")]
     with: Vec<PathBuf>,
+    /// Play what takes containers, too, one after the other (half an hour): half-dies-100, slow-links, halves-publish, speed; or only
+    /// some of them: --docker=slow-links,speed.
+    #[arg(
+        long,
+        value_name = "WHICH",
+        num_args = 0..,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_values = Container::ALL.map(Container::name)
+    )]
+    docker: Vec<Container>,
+    /// Folder of the programs for containers, static ones; by default they are looked for where a static build puts them.
+    #[arg(long, requires = "docker")]
+    bin_dir: Option<PathBuf>,
     /// Less of everything, in minutes.
     #[arg(long)]
     quick: bool,
@@ -30,10 +48,21 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let figures = handed_in(&args.with)?;
-    let options = Options { seed: args.seed, is_quick: args.quick };
+    let room = workplace(&std::env::temp_dir(), "palimpsest-results-")?;
+    let place = Place { dir: room.path().to_owned(), bin_dir: args.bin_dir };
+    let uses_docker = !args.docker.is_empty();
+    let options = Options { seed: args.seed, is_quick: args.quick, containers: args.docker, place };
     let note = |what: &str| eprintln!("  {what}");
-    let measured: Results =
-        apart(move || async move { results::measure(options, figures, note).await.map_err(broken) }).await?;
+    let measured: Result<Results, Failure> =
+        apart(move || async move { results::measure(&options, figures, note).await.map_err(broken) }).await;
+    // Interrupted, or broken off: containers may be left.
+    if uses_docker
+        && measured.as_ref().map_or(true, Results::broke_off)
+        && let Err(left) = clean(room.path(), StageKind::Docker).await
+    {
+        eprintln!("pal-testnet: what was started is still there: {left}");
+    }
+    let measured = measured?;
     measured.write(&args.dir).map_err(broken)?;
     if args.json {
         say(&serde_json::to_string(&measured).map_err(broken)?);

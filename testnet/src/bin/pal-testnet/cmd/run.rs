@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use palimpsest_testnet::checker::{Verdict, is_kept, judge};
 use palimpsest_testnet::docker::{Docker, remove};
 use palimpsest_testnet::scenario::{
-    Kind, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, container_name, percentile, play,
+    Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, Times, container_name, play,
 };
 use serde_json::json;
 
@@ -110,7 +109,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Ends what an interrupted or broken play left running.
-async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
+pub(super) async fn clean(place: &Path, kind: StageKind) -> Result<(), Failure> {
     match kind {
         StageKind::Memory | StageKind::Sim => Ok(()),
         StageKind::Processes => discard(&place.join("net")).await,
@@ -148,9 +147,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn report_json(&self, story: &Story, verdicts: &[Verdict]) {
-        for Times { step, what, count, middle, most } in self.times(story) {
-            let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
-            say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50, "p95_s": p95})
+        for (step, Times { kind, count, p50_s, p95_s, .. }) in story.times_by_step() {
+            let what = kind.name();
+            say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50_s, "p95_s": p95_s})
                 .to_string());
         }
         for Verdict { oracle, promise, seen, kept } in verdicts {
@@ -169,9 +168,9 @@ impl Run<'_> {
     fn report(&self, story: &Story, verdicts: &[Verdict]) {
         let (name, kind) = (self.name, self.kind.name());
         say(&format!("{name} on {} nodes ({kind}): {}", self.scenario.nodes, self.scenario.about));
-        for Times { step, what, count, middle, most } in self.times(story) {
-            let (p50, p95) = (middle.as_secs_f64(), most.as_secs_f64());
-            say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50:>6.2} s  p95 {p95:>6.2} s", step + 1));
+        for (step, Times { kind, count, p50_s, p95_s, .. }) in story.times_by_step() {
+            let what = kind.name();
+            say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50_s:>6.2} s  p95 {p95_s:>6.2} s", step + 1));
         }
         for Verdict { oracle, promise, seen, kept } in verdicts {
             let word = match kept {
@@ -185,25 +184,4 @@ impl Run<'_> {
             say(&format!("  the same story again: pal-testnet run {name} --sim --seed {}", self.seed));
         }
     }
-
-    /// Of each step with deeds, how long they took.
-    fn times(&self, story: &Story) -> Vec<Times> {
-        let kinds = [(Kind::Publish, "publish"), (Kind::Fetch, "fetch")];
-        let all = (0..self.scenario.steps.len()).flat_map(|step| kinds.map(|(kind, what)| (step, kind, what)));
-        all.filter_map(|(step, kind, what)| {
-            let took = story.times(kind, Some(step));
-            let (middle, most) = (percentile(&took, 50)?, percentile(&took, 95)?);
-            Some(Times { step, what, count: took.len(), middle, most })
-        })
-        .collect()
-    }
-}
-
-/// How long the deeds of a step took: the middle one, and the slowest of twenty.
-struct Times {
-    step: usize,
-    what: &'static str,
-    count: usize,
-    middle: Duration,
-    most: Duration,
 }

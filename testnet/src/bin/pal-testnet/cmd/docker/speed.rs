@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use palimpsest_testnet::docker::speed::{LISTENING, SpeedOptions, SpeedReport, hand_out, measure, take};
+use palimpsest_testnet::docker::speed::{LISTENING, SHARE_LEAST, SpeedOptions, SpeedReport, hand_out, measure, take};
 
 use super::super::{Failure, say, workplace};
 use super::Which;
-
-/// The share of the straight transfer's speed that is promised.
-const SHARE_LEAST: f64 = 0.7;
 
 /// Compare a fetch by onion with a straight transfer through the same link. Exit code 1: it has less than 70 % of its speed.
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,310 @@
+//! What was asked for, line by line: the figure of this version beside that of others.
+
+use super::elsewhere;
+use super::page::{percent, short};
+use super::plays::{Container, HALF_OF_100, Told};
+use super::{Results, figures::Figure};
+use crate::anonymity::crowd::{AUC_MOST, Batch};
+use crate::anonymity::model::DRAWN_MOST;
+use crate::anonymity::{About, Verdict};
+use crate::docker::speed::SHARE_LEAST;
+use crate::scenario::{Kind, Times};
+use crate::sim::{Bound, Goal, sync::Size};
+use crate::survival::Point;
+
+/// Seconds that are asked for where a round trip takes 50 ms, of files of 0.5 MB: of half of the fetches, of 19 of 20; of half of the
+/// publishes.
+const FETCH_P50_MOST: f64 = 2.0;
+const FETCH_P95_MOST: f64 = 4.5;
+const PUBLISH_P50_MOST: f64 = 10.0;
+/// What measures what is not measured by default.
+const WHOLE: &str = "pal-testnet results";
+const DOCKER: &str = "pal-testnet results --docker";
+const BENCH: &str = "pal-testnet bench --parts large --tahoe DIR --json";
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    /// What.
+    pub(super) what: &'static str,
+    /// The figure, or why there is none.
+    pub(super) ours: String,
+    /// What was asked for.
+    pub(super) asked: String,
+    /// What others report.
+    pub(super) elsewhere: &'static str,
+    /// What is said of it.
+    pub(super) word: Word,
+}
+
+/// What is said of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Whether what was asked for is reached.
+    Judged(bool),
+    /// Nothing was asked for.
+    Told,
+    /// It was not measured; this command does it.
+    Missing(&'static str),
+}
+
+/// A figure, and what is said of it.
+type Ours = (String, Word);
+
+/// All lines.
+pub(super) fn lines(results: &Results) -> Vec<Line> {
+    let line = |what, (ours, word): Ours, asked: &str, elsewhere| {
+        let asked = asked.to_owned();
+        Line { what, ours, asked, elsewhere, word }
+    };
+    let mut lines = vec![
+        line(
+            "half of 24 containers killed at once, 100 files fetched",
+            played(results, Container::HalfDies.name(), DOCKER, |told| done(told, &[Kind::Fetch])),
+            "100 %",
+            elsewhere::HALF_DIES,
+        ),
+        line(
+            "half of 100 nodes in one process killed, 100 files fetched",
+            played(results, HALF_OF_100, WHOLE, |told| done(told, &[Kind::Fetch])),
+            "100 %",
+            elsewhere::HALF_DIES,
+        ),
+        line(
+            "survival at 30, 50, 60, 70 % killed, as predicted",
+            survival(results),
+            "inside the 95 % interval",
+            elsewhere::SURVIVAL,
+        ),
+        line(
+            "look-ups by Kademlia that succeed, 20 and 40 % adversarial",
+            bounds(results, &[Goal::Found], |all| joined(all, percent)),
+            "≥ 99 %, ≥ 95 %",
+            elsewhere::FOUND,
+        ),
+        line(
+            "hops of a look-up by Kademlia, worst case; by the whole table",
+            bounds(results, &[Goal::Hops], |all| joined(all, short)),
+            &format!("≤ {}", joined(&of_goal(results, Goal::Hops, |bound| bound.bound), short)),
+            elsewhere::HOPS,
+        ),
+        line(
+            "shards moved at a join, at a leave: off 1/n by",
+            bounds(results, &[Goal::Moved, Goal::Stays], |all| joined(all.get(..2).unwrap_or(all), percent)),
+            "≤ 10 %",
+            elsewhere::MOVED,
+        ),
+        line(
+            "load of the fullest holder by the mean, 95 % full",
+            bounds(results, &[Goal::Load], |all| joined(all, short)),
+            "≤ 1.5",
+            elsewhere::LOAD,
+        ),
+        line(
+            "fetches with 30 % lying holders, wide and narrow stripes",
+            bounds(results, &[Goal::AmongLiars], |all| joined(all, percent)),
+            "≥ 99.9 %",
+            "–",
+        ),
+        line(
+            "fetches with 20 Sybils ground next to each locator; after handover",
+            bounds(results, &[Goal::AmongSybils], |all| joined(all, percent)),
+            "≥ 99.9 %",
+            elsewhere::SYBILS,
+        ),
+        line(
+            "cut into halves for 10 minutes, both work, then healed: published; fetched",
+            played(results, Container::Halves.name(), DOCKER, |told| done(told, &Kind::ALL)),
+            "all; nothing lost",
+            "–",
+        ),
+        line(
+            "fetch of 0.5 MB, 24 containers, 50 ms a round trip: p50, p95",
+            played(results, Container::SlowLinks.name(), DOCKER, |told| {
+                let within = |times: &Times| times.p50_s <= FETCH_P50_MOST && times.p95_s <= FETCH_P95_MOST;
+                timed(told, Kind::Fetch, within, |times| format!("{:.2} s, {:.2} s", times.p50_s, times.p95_s))
+            }),
+            &format!("≤ {FETCH_P50_MOST} s, ≤ {FETCH_P95_MOST} s"),
+            elsewhere::FETCH,
+        ),
+        line(
+            "publish of the same: p50",
+            played(results, Container::SlowLinks.name(), DOCKER, |told| {
+                let within = |times: &Times| times.p50_s <= PUBLISH_P50_MOST;
+                timed(told, Kind::Publish, within, |times| format!("{:.2} s", times.p50_s))
+            }),
+            &format!("≤ {PUBLISH_P50_MOST} s"),
+            elsewhere::PUBLISH,
+        ),
+        line(
+            "onion against direct fetch, 20 Mbit/s: share of its speed",
+            against_direct(results),
+            &format!("≥ {}", percent(SHARE_LEAST)),
+            elsewhere::ONION,
+        ),
+    ];
+    lines.extend([
+        line(
+            "clients ever linked to a request, 1,000 of each",
+            verdicts(results, is_linked, |all| {
+                let shares = all.iter().filter(|one| one.about == About::Linked { requests: 1_000 });
+                let share = |one: &&Verdict| format!("{} at {}", percent(one.seen), coalition(one));
+                shares.map(share).collect::<Vec<_>>().join(", ")
+            }),
+            "≤ c",
+            elsewhere::LINKED,
+        ),
+        line(
+            "same file? AUC of the best clue: files published and read at once, or spread",
+            verdicts(results, |about| is_one_file(about, false), |all| short(worst(all, |one| one.seen))),
+            &format!("≤ {AUC_MOST}"),
+            "–",
+        ),
+        line(
+            "the same where files come one after the other and nobody else is there",
+            verdicts(results, |about| is_one_file(about, true), |all| short(worst(all, |one| one.seen))),
+            &format!("≤ {AUC_MOST}"),
+            "–",
+        ),
+        line(
+            "bad ones among guards and relays drawn, worst placement, by c",
+            verdicts(results, is_drawn, |all| short(worst(all, by_coalition))),
+            &format!("≤ {DRAWN_MOST}"),
+            "–",
+        ),
+        line("stripes lost among servers that live 30 to 180 days", lost(results), "none", elsewhere::LASTS),
+        line("table sync, sent by a node in a day", sync(results), "–", "–"),
+        large(
+            results,
+            "publish",
+            "publish of 100 MiB, 40 nodes on one machine",
+            "≤ 1.5 × Tahoe's",
+            elsewhere::PUBLISH_LARGE,
+        ),
+        large(results, "fetch", "fetch of 100 MiB, the same", "≤ Tahoe's", elsewhere::FETCH_LARGE),
+    ]);
+    lines
+}
+
+/// Whether this is about linking clients to requests, or about who may see clients at all.
+fn is_linked(about: About) -> bool {
+    matches!(about, About::Linked { .. } | About::LinkedAmong { .. } | About::Sights)
+}
+
+fn is_drawn(about: About) -> bool {
+    matches!(about, About::Guards(_) | About::Relays(_))
+}
+
+fn is_one_file(about: About, alone: bool) -> bool {
+    matches!(about, About::OneFile { batch, .. } if (batch == Batch::Alone) == alone)
+}
+
+/// A coalition's part of the nodes.
+pub(super) fn coalition(verdict: &Verdict) -> String {
+    verdict.coalition.map_or_else(String::new, |part| format!("c = {}", percent(part)))
+}
+
+/// How often the coalition was drawn, by its part of the nodes.
+pub(super) fn by_coalition(verdict: &Verdict) -> f64 {
+    verdict.coalition.map_or(verdict.seen, |part| verdict.seen / part)
+}
+
+fn worst(all: &[&Verdict], of: impl Fn(&Verdict) -> f64) -> f64 {
+    all.iter().map(|one| of(one)).fold(0.0, f64::max)
+}
+
+fn joined(all: &[f64], say: impl Fn(f64) -> String) -> String {
+    all.iter().map(|one| say(*one)).collect::<Vec<_>>().join(", ")
+}
+
+fn not_here(command: &'static str) -> Ours {
+    ("not measured here".to_owned(), Word::Missing(command))
+}
+
+fn of_goal(results: &Results, goal: Goal, of: impl Fn(&Bound) -> f64) -> Vec<f64> {
+    let all = results.simulations.iter().flat_map(|report| &report.bounds);
+    all.filter(|bound| bound.goal == goal).map(of).collect()
+}
+
+/// What the simulator measured for these goals.
+fn bounds(results: &Results, goals: &[Goal], say: impl Fn(&[f64]) -> String) -> Ours {
+    let measured: Vec<f64> = goals.iter().flat_map(|goal| of_goal(results, *goal, |bound| bound.measured)).collect();
+    if measured.is_empty() {
+        return not_here(WHOLE);
+    }
+    let mut all = results.simulations.iter().flat_map(|report| &report.bounds);
+    let kept = all.all(|bound| bound.kept || !goals.contains(&bound.goal));
+    (say(&measured), Word::Judged(kept))
+}
+
+/// What was measured of anonymity.
+fn verdicts(results: &Results, of: impl Fn(About) -> bool, say: impl Fn(&[&Verdict]) -> String) -> Ours {
+    let all: Vec<&Verdict> = results.verdicts.iter().filter(|one| of(one.about)).collect();
+    if all.is_empty() {
+        return not_here(WHOLE);
+    }
+    (say(&all), Word::Judged(all.iter().all(|one| one.kept)))
+}
+
+/// What came of a scenario; `command` plays it.
+fn played(results: &Results, name: &str, command: &'static str, say: impl Fn(&Told) -> Ours) -> Ours {
+    let Some(play) = results.plays.iter().find(|play| play.scenario == name) else { return not_here(command) };
+    play.outcome.measured().map_or_else(|excuse| (excuse.to_owned(), Word::Missing(command)), say)
+}
+
+/// How many of some kinds succeeded. What the scenario promises beside is judged with it.
+fn done(told: &Told, kinds: &[Kind]) -> Ours {
+    let all = kinds.iter().filter_map(|kind| told.times(*kind));
+    let all: Vec<String> = all.map(|times| format!("{} of {}", times.good, times.count)).collect();
+    (all.join("; "), Word::Judged(told.is_kept()))
+}
+
+/// How long one kind took; what failed is not fast.
+fn timed(told: &Told, kind: Kind, within: impl Fn(&Times) -> bool, say: impl Fn(&Times) -> String) -> Ours {
+    match told.times(kind) {
+        Some(times) => (say(times), Word::Judged(within(times) && told.is_kept())),
+        None => not_here(DOCKER),
+    }
+}
+
+fn survival(results: &Results) -> Ours {
+    let points: Vec<&Point> = results.survival.iter().flat_map(|report| &report.fetched).collect();
+    if points.is_empty() {
+        return not_here(WHOLE);
+    }
+    let inside = points.iter().filter(|point| point.agrees()).count();
+    (format!("{inside} of {} points", points.len()), Word::Judged(inside == points.len()))
+}
+
+fn against_direct(results: &Results) -> Ours {
+    let Some(outcome) = &results.speed else { return not_here(DOCKER) };
+    match outcome.measured() {
+        Ok(report) => (percent(report.share), Word::Judged(report.share >= SHARE_LEAST)),
+        Err(excuse) => (excuse.to_owned(), Word::Missing(DOCKER)),
+    }
+}
+
+fn lost(results: &Results) -> Ours {
+    let churns = results.simulations.iter().filter_map(|report| report.durability.as_ref());
+    let servers = churns.flat_map(|durable| &durable.churns).filter(|churn| !churn.sessions);
+    let years: f64 = servers.map(|churn| churn.stripe_years).sum();
+    bounds(results, &[Goal::Lasts], |all| format!("{} in {years:.1} stripe years", short(all.iter().sum())))
+}
+
+fn sync(results: &Results) -> Ours {
+    let sizes = results.simulations.iter().filter_map(|report| report.sync.as_ref()).flat_map(|sync| &sync.sizes);
+    let day = |size: &Size| format!("{:.0} MB at {} nodes", size.bytes_a_second * 0.0864, size.nodes);
+    let days: Vec<String> = sizes.map(day).collect();
+    if days.is_empty() { not_here(WHOLE) } else { (days.join(", "), Word::Told) }
+}
+
+/// A large file's time, where it was handed in.
+fn large(results: &Results, verb: &str, what: &'static str, wanted: &str, elsewhere: &'static str) -> Line {
+    let name = format!("{verb} 100MiB");
+    let figure: Option<&Figure> = results.figures.iter().rfind(|figure| figure.what == name);
+    let (ours, asked, word) = match figure {
+        Some(figure) => (figure.value.clone(), figure.bound.clone(), figure.kept.map_or(Word::Told, Word::Judged)),
+        None => ("not measured here".to_owned(), wanted.to_owned(), Word::Missing(BENCH)),
+    };
+    Line { what, ours, asked, elsewhere, word }
+}
