@@ -241,11 +241,6 @@ impl Network {
         self.nodes.iter().flatten()
     }
 
-    /// The nodes that run, each with its number.
-    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Node)> {
-        (0..).zip(&self.nodes).filter_map(|(number, node)| Some((number, node.as_ref()?)))
-    }
-
     /// Starts a dead node again on its folder.
     pub async fn restart(&mut self, index: usize) -> Result<(), NetworkError> {
         let node = self.start_node(index).await?;

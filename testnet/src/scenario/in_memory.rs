@@ -245,11 +245,17 @@ impl Stage {
     }
 
     pub(super) async fn accounts(&self) -> Result<Accounts, StageError> {
-        Ok(self.network.numbered().map(|(number, node)| account(number, &node.status())).collect())
+        let running = self.numbered().filter_map(|(number, index)| Some((number, self.network.node(index)?)));
+        Ok(running.map(|(number, node)| account(number, &node.status())).collect())
     }
 
     pub(super) async fn disks(&self, canaries: &[Canary]) -> Result<Vec<Disk>, StageError> {
-        Ok((0..self.nodes).map(|index| searched(index, &self.network.node_dir(index as usize), canaries)).collect())
+        Ok(self.numbered().map(|(number, index)| searched(number, &self.network.node_dir(index), canaries)).collect())
+    }
+
+    /// All nodes that ever were, those too that died or came later.
+    fn numbered(&self) -> impl Iterator<Item = (u32, usize)> {
+        (0..).zip(0..self.members.len())
     }
 
     pub(super) async fn close(self) -> Result<(), StageError> {
