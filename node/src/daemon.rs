@@ -22,6 +22,7 @@ use crate::metrics::{self, Face};
 use crate::role::RoleCpu;
 use crate::role::holder::{self, Keeper, Service, Serving};
 use crate::role::relay::{ARRIVALS_MAX, Relay, RelayCounters};
+use crate::stamps::Stamps;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::work::{Handover, Pace, RecordKeeper, ScrubNow, Scrubber, SharedBudget, Upkeep, Warden, Works};
 use announce::Announcer;
@@ -122,6 +123,7 @@ pub(crate) struct Shared {
     pub(crate) works: Works,
     scrub: ScrubNow,
     pub(crate) draining: Draining,
+    pub(crate) stamps: Stamps,
     relay: Arc<RelayCounters>,
     cpu: Arc<RoleCpu>,
     /// Where the metrics are shown.
@@ -180,12 +182,12 @@ impl Node {
             net.shutdown().await;
             return Err(NodeError::NoAddress);
         }
-        let (draining, audits) = (Draining::default(), Audits::default());
+        let (draining, audits, stamps) = (Draining::default(), Audits::default(), Stamps::default());
         let service: Arc<dyn Service> = match &config.service {
             Some(service) => service.0.clone(),
             None => {
                 let keeper = Keeper::new(store.clone(), key.id()).with_news(news_in).with_audits(audits.clone());
-                Arc::new(keeper.until(draining.clone()).by(wall))
+                Arc::new(keeper.with_stamps(stamps.clone()).until(draining.clone()).by(wall))
             }
         };
         let steward = Steward::new(StewardOptions {
@@ -207,6 +209,7 @@ impl Node {
             works: Works::new(Pace::default(), tasks.clone(), stop.child_token()),
             scrub: scrubber.now(),
             draining: draining.clone(),
+            stamps,
             relay: relay.counters(),
             cpu: cpu.clone(),
             metrics_at: OnceLock::new(),

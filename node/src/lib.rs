@@ -10,6 +10,7 @@ pub mod draining;
 pub mod hostile;
 mod metrics;
 pub mod role;
+pub mod stamps;
 pub mod store;
 pub mod work;
 

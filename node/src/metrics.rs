@@ -6,6 +6,7 @@ mod http;
 pub(crate) use http::{Face, serve};
 
 use crate::role::relay::RelayTotals;
+use crate::stamps::StampTotals;
 use crate::store::Usage;
 use crate::work::{State, WorkReport};
 use palimpsest_client::net::Counters;
@@ -33,6 +34,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) connected: usize,
     /// Its store.
     pub(crate) usage: Usage,
+    /// What it was paid for.
+    pub(crate) stamps: StampTotals,
     /// Its relay.
     pub(crate) relay: RelayTotals,
     /// Its links.
@@ -87,7 +90,7 @@ impl Reading<'_> {
     }
 
     fn of_node(&self) -> Vec<Family> {
-        let Reading { usage, relay, .. } = self;
+        let Reading { usage, stamps, relay, .. } = self;
         let version = Family {
             name: "version",
             help: "Always 1; the label says which version runs",
@@ -109,6 +112,12 @@ impl Reading<'_> {
                 "store_index_in_memory",
                 "1 if the disk would not take the index",
                 f64::from(u8::from(usage.index_in_memory)),
+            ),
+            counters(
+                "stamps",
+                "Requests for space that cost something: whose stamp paid the price, and that were refused for it",
+                "outcome",
+                [("paid", stamps.paid), ("unpaid", stamps.unpaid)],
             ),
             counter("packets_forwarded", "Packets passed on", relay.forwarded),
             counter("packets_arrived", "Packets whose last hop was this node", relay.arrived),
@@ -238,6 +247,7 @@ mod tests {
             known_nodes: 40,
             connected: 3,
             usage: Usage { shards: 12, ..Usage::default() },
+            stamps: StampTotals { paid: 6, unpaid: 1 },
             relay: RelayTotals {
                 forwarded: 5,
                 forwarded_bytes: 9,
@@ -259,6 +269,7 @@ mod tests {
         for line in [
             "palimpsest_known_nodes 40.0",
             "palimpsest_store_shards 12.0",
+            "palimpsest_stamps_total{outcome=\"paid\"} 6.0",
             "palimpsest_packets_forwarded_total 5.0",
             "palimpsest_packets_dropped_total{reason=\"invalid\"} 1.0",
             "palimpsest_packets_dropped_total{reason=\"unfair\"} 4.0",

@@ -2,6 +2,7 @@
 
 mod blindness;
 mod bounds;
+mod flood;
 mod liveness;
 mod survival;
 mod tables;
@@ -33,6 +34,7 @@ pub fn judge(promises: &Promises, story: &Story) -> Vec<Verdict> {
     verdicts.push(blindness::judge(story));
     verdicts.push(unlinkability::judge(story));
     verdicts.extend(tables::judge(story));
+    verdicts.extend(flood::judge(story));
     verdicts
 }
 

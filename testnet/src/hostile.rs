@@ -54,7 +54,7 @@ pub enum Meddle {
 
 impl Meddle {
     /// What becomes of a packet for that node, as far as whoever waits for an answer can tell: it comes so much later, or
-    /// never. What was changed opens for nobody; of copies the first one counts.
+    /// never. What was changed opens for nobody, so that here dropping, tagging and cutting are one; of copies the first one counts.
     #[must_use]
     pub fn holds_up(self, next: &NodeId) -> Option<Duration> {
         match self {

@@ -255,9 +255,19 @@ impl Network {
 
     /// A client with that data folder, which may come from elsewhere.
     pub async fn client_at(&self, data_dir: PathBuf) -> Result<Client, Error> {
+        self.client_told_of(data_dir, self.bootstrap()).await
+    }
+
+    /// The same, told of the first nodes that there ever were, as far as they live.
+    pub async fn client_of_the_first(&self, name: &str) -> Result<Client, Error> {
+        let first = (0..BOOTSTRAP).filter_map(|index| self.node(index)?.addresses().first().map(ToString::to_string));
+        self.client_told_of(self.dir.path().join(name), first.collect()).await
+    }
+
+    async fn client_told_of(&self, data_dir: PathBuf, bootstrap: Vec<String>) -> Result<Client, Error> {
         Client::start(ClientOptions {
             data_dir,
-            bootstrap: self.bootstrap(),
+            bootstrap,
             transport: Transport::Memory,
             connect_deadline: CONNECT_DEADLINE,
         })

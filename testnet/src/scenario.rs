@@ -5,6 +5,7 @@
 
 mod containers;
 mod eclipse;
+mod flood;
 mod in_memory;
 mod parts;
 mod play;
@@ -18,6 +19,7 @@ mod times;
 mod users;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -32,7 +34,7 @@ pub(crate) use containers::{lacks, unused_subnet};
 pub use play::{PlayError, Played, play};
 pub(crate) use stage::broken;
 pub use stage::{StageError, StageKind, Theatre};
-pub use story::{Account, Deed, Disk, End, Kind, Pooled, Story, Tables, Watched};
+pub use story::{Account, Deed, Disk, End, Flooded, Kind, Pooled, Rubbish, Story, Tables, Watched};
 pub use times::Times;
 
 /// The scenarios of the repository.
@@ -74,6 +76,7 @@ const ECLIPSE_NODES_MAX: u64 = 40;
 const ECLIPSE_DRAWN_MAX: u64 = 100_000;
 const MADE_UP_MAX: u64 = 400;
 const SLOW_PEERS_MAX: u64 = 64;
+const FLOOD_CLIENTS_MAX: u64 = 32;
 const WAIT_S: std::ops::RangeInclusive<u64> = 1..=900;
 const QUOTA_MIB: std::ops::RangeInclusive<u64> = 10..=1 << 20;
 
@@ -96,8 +99,9 @@ pub struct Scenario {
     pub nat: Fraction,
     /// What the network promises.
     pub promises: Promises,
-    /// Who lies.
-    pub adversary: Option<Adversary>,
+    /// Holders that lie.
+    #[serde(default)]
+    pub lying: Vec<Lying>,
     /// Relays that do not pass on what they should.
     #[serde(default)]
     pub meddling: Vec<Meddling>,
@@ -138,9 +142,9 @@ pub struct Promises {
 /// Holders that lie: they acknowledge whatever is stored, and keep nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Adversary {
+pub struct Lying {
     /// What they answer when asked for something.
-    pub lie: Lie,
+    pub how: Lie,
     /// Which.
     pub nodes: Vec<u32>,
 }
@@ -189,6 +193,8 @@ pub enum Who {
     Stranger,
     /// Who published, and knows nodes.
     Publisher,
+    /// Somebody who fetched before as a stranger, and comes again with what he learnt of nodes.
+    Returning,
 }
 
 /// Where a user is.
@@ -236,6 +242,20 @@ pub enum Step {
         /// Bytes of each.
         bytes: u64,
     },
+    /// From now on clients publish rubbish, all at the same time and as fast as they can, until they are done, their time is over, or
+    /// the flood is ended.
+    Flood {
+        /// How many clients.
+        clients: u32,
+        /// Files that each publishes at most.
+        files: u32,
+        /// Bytes of each file.
+        bytes: u64,
+        /// How long at most.
+        seconds: u64,
+    },
+    /// The flood ends; without this step it does after the last one.
+    EndFlood {},
     /// Each file is fetched, each by a reader of its own.
     Fetch {
         /// By whom.
@@ -333,9 +353,18 @@ pub enum ScenarioError {
         /// What it may be.
         bounds: String,
     },
+    /// A node is to play two parts of one kind.
+    #[error("node {0} lies, or meddles, in two ways")]
+    Twice(u32),
     /// Nothing would be shown.
     #[error("nothing is fetched after it was published")]
     Empty,
+    /// Nobody returns who was never there.
+    #[error("nobody fetched before who could return")]
+    NobodyReturns,
+    /// There is one flood at most, and it ends after it began.
+    #[error("there is one flood at most, and it ends once, after it began")]
+    Floods,
 }
 
 impl Scenario {
@@ -365,11 +394,16 @@ impl FromStr for Scenario {
             within("seconds promised", given, *DEADLINE_S.start(), *DEADLINE_S.end())?;
         }
         within("the number of steps", scenario.steps.len() as u64, 1, STEPS_MAX as u64)?;
-        for &node in scenario.adversary.iter().flat_map(|adversary| &adversary.nodes) {
-            within("a lying node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
-        }
-        for &node in scenario.meddling.iter().flat_map(|meddling| &meddling.nodes) {
-            within("a meddling node", node.into(), 0, u64::from(scenario.nodes) - 1)?;
+        let lying: Vec<u32> = scenario.lying.iter().flat_map(|lying| &lying.nodes).copied().collect();
+        let meddling: Vec<u32> = scenario.meddling.iter().flat_map(|meddling| &meddling.nodes).copied().collect();
+        for (what, nodes) in [("a lying node", lying), ("a meddling node", meddling)] {
+            let mut named = BTreeSet::new();
+            for node in nodes {
+                within(what, node.into(), 0, u64::from(scenario.nodes) - 1)?;
+                if !named.insert(node) {
+                    return Err(ScenarioError::Twice(node));
+                }
+            }
         }
         if let Some(liars) = &scenario.table_liars {
             for &node in &liars.nodes {
@@ -385,6 +419,12 @@ impl FromStr for Scenario {
                     within("files", files.into(), 1, FILES_MAX.into())?;
                     within("bytes", bytes, 1, BYTES_MAX)?;
                 }
+                Step::Flood { clients, files, bytes, seconds } => {
+                    within("clients of a flood", clients.into(), 1, FLOOD_CLIENTS_MAX)?;
+                    within("files", files.into(), 1, FILES_MAX.into())?;
+                    within("bytes", bytes, 1, BYTES_MAX)?;
+                    within("seconds of a flood", seconds, *WAIT_S.start(), *WAIT_S.end())?;
+                }
                 Step::Eclipse { nodes, drawn, .. } => {
                     within("nodes next to each place", nodes.into(), 1, ECLIPSE_NODES_MAX)?;
                     within("ids drawn", drawn.into(), nodes.into(), ECLIPSE_DRAWN_MAX)?;
@@ -399,6 +439,18 @@ impl FromStr for Scenario {
         if published.zip(fetched).is_none_or(|(published, fetched)| fetched < published) {
             return Err(ScenarioError::Empty);
         }
+        let first_by =
+            |who| scenario.steps.iter().position(|step| matches!(step, Step::Fetch { by, .. } if *by == who));
+        if let Some(returning) = first_by(Who::Returning)
+            && first_by(Who::Stranger).is_none_or(|before| before > returning)
+        {
+            return Err(ScenarioError::NobodyReturns);
+        }
+        let is_flood = |step: &&Step| matches!(step, Step::Flood { .. } | Step::EndFlood {});
+        let floods: Vec<&Step> = scenario.steps.iter().filter(is_flood).collect();
+        if !matches!(floods[..], [] | [Step::Flood { .. }] | [Step::Flood { .. }, Step::EndFlood {}]) {
+            return Err(ScenarioError::Floods);
+        }
         Ok(scenario)
     }
 }
@@ -408,6 +460,13 @@ impl fmt::Display for Step {
         match self {
             Self::Publish { files, bytes, from } => write!(formatter, "publish {files} files of {bytes} bytes{from}"),
             Self::Fill { files, bytes } => write!(formatter, "publish {files} files of {bytes} bytes as rubbish"),
+            Self::Flood { clients, files, bytes, .. } => {
+                write!(
+                    formatter,
+                    "{clients} clients begin to publish rubbish, {files} files of {bytes} bytes each at most"
+                )
+            }
+            Self::EndFlood {} => formatter.write_str("end the flood"),
             Self::Fetch { by, from, of } => {
                 let those = match of {
                     None => "all",
@@ -415,7 +474,11 @@ impl fmt::Display for Step {
                     Some(Place::Inside) => "what was published inside",
                     Some(Place::Island) => "what was published on the island",
                 };
-                let who = if *by == Who::Publisher { "the publisher" } else { "strangers" };
+                let who = match by {
+                    Who::Stranger => "strangers",
+                    Who::Publisher => "the publisher",
+                    Who::Returning => "strangers who return",
+                };
                 write!(formatter, "fetch {those}, by {who}{from}")
             }
             Self::Kill { fraction, seed } => write!(formatter, "kill {fraction} (seed {seed})"),
@@ -480,90 +543,4 @@ fn links<'de, D: Deserializer<'de>>(from: D) -> Result<Links, D::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Place, SHIPPED, Scenario, ScenarioError, Step, Who};
-
-    const GOOD: &str = r#"
-        about = "x"
-        nodes = 12
-        deadline_s = 60
-        [promises]
-        published = "100%"
-        fetched = "0.5"
-        [[step]]
-        do = "publish"
-        files = 1
-        bytes = 1_000
-        [[step]]
-        do = "kill"
-        fraction = "50%"
-        seed = 1
-        [[step]]
-        do = "fetch"
-    "#;
-
-    #[test]
-    fn a_scenario_is_read() {
-        let scenario: Scenario = GOOD.parse().unwrap();
-        assert_eq!(scenario.steps[0], Step::Publish { files: 1, bytes: 1000, from: Place::Outside });
-        assert_eq!(scenario.steps[2], Step::Fetch { by: Who::Stranger, from: Place::Outside, of: None });
-        assert_eq!(scenario.steps[2].to_string(), "fetch all, by strangers");
-        assert!(scenario.links.are_plain() && scenario.adversary.is_none());
-        assert_eq!(scenario.steps[1].to_string(), "kill 50% (seed 1)");
-    }
-
-    #[test]
-    fn refused_is_what_is_unknown_or_out_of_bounds() {
-        for (from, to) in [
-            ("nodes = 12", "nodes = 5"),
-            ("nodes = 12", "nodes = 201"),
-            ("nodes = 12", "nodes = -1"),
-            ("deadline_s = 60", "deadline_s = 0"),
-            ("deadline_s = 60", "deadline_s = 60\nquota_mib = 1"),
-            ("deadline_s = 60", "deadline_s = 60\ndisk_mib = 1"),
-            ("deadline_s = 60", "deadline_s = 60\nmood = 1"),
-            ("fetched = \"0.5\"", "fetched = \"0.5\"\nfetch_p50_s = 0.0"),
-            ("fetched = \"0.5\"", "fetched = \"0.5\"\nfetch_p95_s = nan"),
-            ("fetched = \"0.5\"", "fetched = \"0.5\"\npublish_p50_s = inf"),
-            ("files = 1", "files = 0"),
-            ("files = 1", "files = 201"),
-            ("bytes = 1_000", "bytes = 0"),
-            ("fraction = \"50%\"", "fraction = \"150%\""),
-            ("fraction = \"50%\"", "fraction = 0.5"),
-            ("seed = 1", "seed = 1\nwhy = 1"),
-            ("seed = 1", ""),
-            ("do = \"kill\"", "do = \"tickle\""),
-            ("do = \"fetch\"", "do = \"fetch\"\nby = \"nobody\""),
-            ("do = \"fetch\"", "do = \"fetch\"\nseed = 1"),
-            ("do = \"fetch\"", "do = \"fetch\"\nfrom = \"nowhere\""),
-            ("do = \"fetch\"", "do = \"heal\"\nseed = 1"),
-            ("do = \"fetch\"", "do = \"heal\""),
-            ("[promises]", "[links]\nlatency = \"50\"\n[promises]"),
-            ("[promises]", "[links]\ncolour = \"50\"\n[promises]"),
-            ("[promises]", "[adversary]\nlie = \"garbage\"\nnodes = [12]\n[promises]"),
-            ("[promises]", "[[meddling]]\nhow = \"drop\"\nnodes = [12]\n[promises]"),
-            ("[promises]", "[[meddling]]\nhow = \"tickle\"\nnodes = [1]\n[promises]"),
-            ("deadline_s = 60", "deadline_s = 60\nslow_peers = 65"),
-            ("do = \"fetch\"", "do = \"eclipse\"\nof = \"all\"\nnodes = 1\ndrawn = 1\nseed = 1"),
-            ("[promises]", "[table_liars]\nnodes = [12]\nmade_up = 1\nunworked = 1\nseed = 1\n[promises]"),
-            ("[promises]", "[table_liars]\nnodes = [1]\nmade_up = 401\nunworked = 1\nseed = 1\n[promises]"),
-            ("[promises]", "[coalition]\nfraction = \"20%\"\n[promises]"),
-            ("[promises]", "[adversary]\nlie = \"white\"\nnodes = [1]\n[promises]"),
-        ] {
-            let text = GOOD.replacen(from, to, 1);
-            assert_ne!(text, GOOD, "{from}");
-            assert!(text.parse::<Scenario>().is_err(), "{to}");
-        }
-        let first = GOOD.replacen("do = \"publish\"", "do = \"fill\"", 1);
-        assert!(matches!(first.parse::<Scenario>(), Err(ScenarioError::Empty)));
-    }
-
-    #[test]
-    fn those_that_are_shipped_are_scenarios() {
-        for (name, text) in SHIPPED {
-            let scenario: Scenario = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(scenario.about.ends_with('.'), "{name}");
-        }
-        assert!(SHIPPED.is_sorted_by_key(|(name, _)| *name));
-    }
-}
+mod tests;

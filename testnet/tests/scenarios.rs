@@ -56,8 +56,8 @@ async fn a_network_that_keeps_its_promises_is_said_to() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_of_liars_is_found_out() {
     let nodes: Vec<String> = (0..12).map(|index| index.to_string()).collect();
-    let adversary = format!("adversary = {{ lie = \"absent\", nodes = [{}] }}\n[[step]]", nodes.join(","));
-    let (scenario, story) = played(&KILLED.replacen("[[step]]", &adversary, 1)).await;
+    let lying = format!("lying = [{{ how = \"absent\", nodes = [{}] }}]\n[[step]]", nodes.join(","));
+    let (scenario, story) = played(&KILLED.replacen("[[step]]", &lying, 1)).await;
     let verdicts = judge(&scenario.promises, &story);
     assert!(!is_kept(&verdicts), "{verdicts:?}");
     assert!(story.deeds.iter().all(|deed| deed.end != End::Good && deed.end != End::WrongBytes), "{:?}", story.deeds);
@@ -119,6 +119,62 @@ async fn a_stripe_that_is_eclipsed_is_fetched() {
     assert!(story.accounts.len() > 24, "{} nodes", story.accounts.len());
 }
 
+/// The nodes that newcomers are told of are dead: a stranger cannot enter, and one who was there before does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_there_before_needs_nobody_to_be_told_of() {
+    let steps = "do = \"fetch\"\n[[step]]\ndo = \"kill-first\"\nnodes = 3\n[[step]]\ndo = \"fetch\"\n[[step]]\ndo = \"fetch\"\nby = \"returning\"";
+    let (_, story) = played(&PUBLISHED.replacen("do = \"fetch\"", steps, 1)).await;
+    let ends: Vec<_> = story.deeds.iter().map(|deed| &deed.end).collect();
+    assert!(matches!(ends[..], [End::Good, End::Good, End::Failed(_), End::Good]), "{ends:?}");
+}
+
+/// Four clients publish rubbish while something is published and fetched.
+const FLOODED: &str = r#"
+about = "Rubbish is published all the while."
+nodes = 6
+quota_mib = 12
+deadline_s = 120
+promises = { published = "100%", fetched = "100%" }
+[[step]]
+do = "publish"
+files = 1
+bytes = 30_000
+[[step]]
+do = "flood"
+clients = 4
+files = 2
+bytes = 250_000
+seconds = 300
+[[step]]
+do = "publish"
+files = 1
+bytes = 30_000
+[[step]]
+do = "wait"
+seconds = 15
+[[step]]
+do = "fetch"
+"#;
+
+async fn floods(stage: StageKind) {
+    let (scenario, story) = played_on(stage, FLOODED).await;
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    assert_eq!(verdicts.iter().find(|one| one.oracle == "flood").unwrap().kept, Some(true), "{verdicts:?}");
+    let flood = story.flood.unwrap();
+    assert!(flood.rubbish.placed > 0 && flood.before.unwrap() > 20 && flood.after >= flood.before, "{flood:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rubbish_is_published_all_the_while() {
+    floods(StageKind::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_publish_rubbish_all_the_while() {
+    floods(StageKind::Processes).await;
+}
+
 /// Six programs, of which all or one play a part.
 fn with_parts(deadline_s: u32, parts: &str) -> String {
     let few = PUBLISHED.replacen("nodes = 12", "nodes = 6", 1);
@@ -126,16 +182,17 @@ fn with_parts(deadline_s: u32, parts: &str) -> String {
     soon.replacen("[[step]]", &format!("{parts}\n[[step]]"), 1)
 }
 
-/// Where all holders keep nothing, the publisher finds out; where one of them hands out garbage, nobody takes it.
+/// Where all holders keep nothing, the publisher finds out; where one of them hands out garbage and one keeps others waiting, all is
+/// well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holders_lie_in_processes_of_their_own() {
-    let all = with_parts(60, "[adversary]\nlie = \"absent\"\nnodes = [0, 1, 2, 3, 4, 5]");
+    let all = with_parts(60, "[[lying]]\nhow = \"absent\"\nnodes = [0, 1, 2, 3, 4, 5]");
     let (scenario, story) = played_on(StageKind::Processes, &all).await;
     assert!(!is_kept(&judge(&scenario.promises, &story)), "{story:?}");
     assert!(matches!(story.deeds[..], [Deed { kind: Kind::Publish, end: End::Failed(_), .. }]), "{:?}", story.deeds);
     assert_eq!(story.accounts.len(), 6, "hostile nodes answer as others do");
 
-    let one = with_parts(120, "[adversary]\nlie = \"garbage\"\nnodes = [4]");
+    let one = with_parts(120, "[[lying]]\nhow = \"garbage\"\nnodes = [4]\n[[lying]]\nhow = \"late\"\nnodes = [2]");
     let (scenario, story) = played_on(StageKind::Processes, &one).await;
     let verdicts = judge(&scenario.promises, &story);
     assert!(is_kept(&verdicts), "{verdicts:?}");

@@ -35,7 +35,7 @@ impl Shared {
 
     pub(super) fn status(&self) -> Value {
         let usage = self.store.usage();
-        let links = self.net.counters();
+        let (links, stamps) = (self.net.counters(), self.stamps.totals());
         json!({
             "id": files::hex(&self.key.id().0),
             "version": env!("CARGO_PKG_VERSION"),
@@ -50,6 +50,7 @@ impl Shared {
                 "quota": usage.quota_bytes, "used": usage.used_bytes, "shards": usage.shards,
                 "records": usage.records, "rotten": usage.rotten,
             },
+            "stamps": { "paid": stamps.paid, "unpaid": stamps.unpaid },
             "packets": self.relay.totals(),
             "work": self.works.status(),
             "draining": self.draining.is_on(),
@@ -79,6 +80,7 @@ impl Face for Shared {
             known_nodes: self.known_nodes(),
             connected: self.net.connected_peers().len(),
             usage: self.store.usage(),
+            stamps: self.stamps.totals(),
             relay: self.relay.totals(),
             links: self.net.counters(),
             works: &self.works.status(),

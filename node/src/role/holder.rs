@@ -5,6 +5,7 @@ use super::relay::Arrival;
 use crate::audits::Audits;
 use crate::draining::Draining;
 use crate::hostile::{Mark, Onlooker, Sight};
+use crate::stamps::Stamps;
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
@@ -40,6 +41,8 @@ pub struct Keeper {
     draining: Draining,
     /// What the node's warden did.
     audits: Audits,
+    /// How often it was paid.
+    stamps: Stamps,
     wall: Wall,
 }
 
@@ -53,6 +56,7 @@ impl Keeper {
             news: None,
             draining: Draining::default(),
             audits: Audits::default(),
+            stamps: Stamps::default(),
             wall: Wall::default(),
         }
     }
@@ -75,6 +79,11 @@ impl Keeper {
     /// Tells of these audits.
     pub fn with_audits(self, audits: Audits) -> Keeper {
         Keeper { audits, ..self }
+    }
+
+    /// Counts stamps there.
+    pub fn with_stamps(self, stamps: Stamps) -> Keeper {
+        Keeper { stamps, ..self }
     }
 
     /// Takes nothing new while `draining` is on.
@@ -151,7 +160,11 @@ impl Keeper {
             return Ok(());
         }
         let bits = due.price(self.store.usage().fill(), self.wall.now());
-        due.stamp.verify(&due.puzzle, bits).map_err(|_| Refusal::Price { bits })
+        let paid = due.stamp.verify(&due.puzzle, bits);
+        if bits > 0 {
+            self.stamps.note(paid.is_ok());
+        }
+        paid.map_err(|_| Refusal::Price { bits })
     }
 }
 

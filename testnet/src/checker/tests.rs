@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Kind, Pooled, Promises, Story, Tables, Watched};
+use crate::scenario::{Account, Deed, Disk, End, Flooded, Kind, Pooled, Promises, Rubbish, Story, Tables, Watched};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end }
@@ -20,7 +20,7 @@ fn story(bad: usize, end: &End) -> Story {
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()), bytes: Some(9) }];
     let pooled = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1 });
     let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
-    let accounts = vec![Account { node: 0, used: 10, quota: 10 }];
+    let accounts = vec![Account { node: 0, used: 10, quota: 10, paid: 1, unpaid: 0 }];
     Story { deeds, accounts, quota: Some(10), disks, watched, ..Story::default() }
 }
 
@@ -92,6 +92,21 @@ fn tables_are_judged_where_somebody_lies_about_them() {
     assert_eq!(broken(&lied(1, 0, 0), 1.0), ["tables"]);
     assert_eq!(broken(&lied(0, 1, 0), 1.0), ["tables"]);
     assert_eq!(broken(&lied(0, 0, 1), 1.0), ["tables"]);
+}
+
+#[test]
+fn a_flood_is_judged_by_who_asked_for_stamps_and_by_what_gave_way() {
+    let flooded = |asks: u64, after| {
+        let mut story = story(0, &End::Good);
+        story.accounts[0].paid = asks;
+        story.flood = Some(Flooded { rubbish: Rubbish { placed: 9, failed: 1 }, before: Some(200), after });
+        story
+    };
+    assert!(broken(&flooded(1, Some(198)), 1.0).is_empty());
+    assert!(broken(&flooded(1, Some(201)), 1.0).is_empty());
+    assert!(broken(&flooded(1, None), 1.0).is_empty());
+    assert_eq!(broken(&flooded(1, Some(197)), 1.0), ["flood"]);
+    assert_eq!(broken(&flooded(0, Some(200)), 1.0), ["flood"]);
 }
 
 #[test]

@@ -171,6 +171,8 @@ impl Stage {
             | Step::Fetch { .. }
             | Step::Rot { .. }
             | Step::Wait { .. }
+            | Step::Flood { .. }
+            | Step::EndFlood {}
             | Step::Eclipse { .. } => {
                 return Ok(());
             }
@@ -199,7 +201,8 @@ impl Stage {
         Ok(disks)
     }
 
-    pub(super) async fn close(self) -> Result<(), StageError> {
+    pub(super) async fn close(mut self) -> Result<(), StageError> {
+        self.users.end_flood().await;
         let stopped = match self.slow {
             Some(slow) => slow.stop().await.map_err(broken),
             None => Ok(()),

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use palimpsest_client::net::{Transport, Versions};
-use palimpsest_client::{Client, Error, FetchOptions, Progress, PublishOptions, Source};
+use palimpsest_client::{Capability, Client, Error, FetchOptions, Progress, PublishOptions, Source};
 use palimpsest_node::Node;
 use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
+use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::watched::{Guards, watched};
-use super::{Coalition, Disk, End, Lie, Scenario, Step, Tables, Watched, Who, rot};
+use super::{Coalition, Disk, End, Lie, Rubbish, Scenario, Step, Tables, Watched, Who, rot};
 use crate::anonymity::sights::Ledger;
 use crate::liars::Plot;
 use crate::memory::{Network, NetworkOptions};
+use crate::sample;
 use crate::search::Canary;
 use crate::slow::SlowPeers;
 
@@ -25,6 +27,9 @@ pub(super) struct Stage {
     network: Network,
     nodes: u32,
     strangers: usize,
+    /// How many of the strangers returned so far, one after the other.
+    returned: usize,
+    flood: Option<(Flood, Vec<Client>)>,
     /// Nodes that start as a next version from now on.
     upgraded: Arc<Mutex<BTreeSet<usize>>>,
     /// The nodes by number, dead ones too, and what all of them saw.
@@ -37,7 +42,24 @@ pub(super) struct Stage {
     /// Whom each stranger knew at the end.
     known: Vec<Vec<NodeId>>,
     /// To whom each client was connected.
-    talked_to: Mutex<Guards>,
+    talked_to: TalkedTo,
+}
+
+/// To whom each client was connected, for all who note it.
+#[derive(Clone, Default)]
+struct TalkedTo(Arc<Mutex<Guards>>);
+
+impl TalkedTo {
+    /// Notes whom a client talks to. Its guard may have changed meanwhile: asked again, the answers add up.
+    fn note(&self, client: &Client) {
+        if let Some(id) = client.id() {
+            self.lock().entry(id).or_default().extend(client.connected_nodes());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guards> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Stage {
@@ -46,11 +68,11 @@ impl Stage {
         if let Some(mib) = scenario.quota_mib.or(scenario.disk_mib) {
             options.quota_bytes = mib << 20;
         }
-        let (adversary, honest) = (scenario.adversary.clone(), scenario.nodes as usize);
+        let (lying, honest) = (scenario.lying.clone(), scenario.nodes as usize);
         options.service = Box::new(move |index| {
-            let liar = adversary.as_ref().filter(|one| one.nodes.iter().any(|&node| node as usize == index));
+            let lies = lying.iter().find(|lying| lying.nodes.iter().any(|&node| node as usize == index));
             // Whoever comes later is one of those who eclipse something.
-            let lie = liar.map(|one| one.lie).or((index >= honest).then_some(Lie::Absent));
+            let lie = lies.map(|lying| lying.how).or((index >= honest).then_some(Lie::Absent));
             lie.map(Lie::stand)
         });
         let upgraded: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
@@ -87,28 +109,21 @@ impl Stage {
             peers => Some(SlowPeers::start(peers, &places, Transport::Memory).map_err(broken)?),
         };
         let (nodes, coalition) = (scenario.nodes, scenario.coalition);
-        let talked_to = Mutex::default();
         Ok(Self {
             network,
             nodes,
             strangers: 0,
+            returned: 0,
+            flood: None,
             members,
             ledger,
             coalition,
             plot,
-            talked_to,
+            talked_to: TalkedTo::default(),
             upgraded,
             slow,
             known: Vec::new(),
         })
-    }
-
-    /// Notes whom a client talks to. Its guard may have changed meanwhile: asked again, the answers add up.
-    fn note(&self, client: &Client) {
-        if let Some(id) = client.id() {
-            let mut talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
-            talked_to.entry(id).or_default().extend(client.connected_nodes());
-        }
     }
 
     /// What the nodes saw of the clients.
@@ -116,8 +131,7 @@ impl Stage {
         let seen = self.ledger.so_far();
         // What is for somebody made up is no client's, either.
         let made_up = self.plot.iter().flat_map(|(plot, _)| plot.made_up());
-        let talked_to = self.talked_to.lock().unwrap_or_else(PoisonError::into_inner);
-        watched(&seen, (&self.members, self.nodes), made_up, &talked_to, self.coalition)
+        watched(&seen, (&self.members, self.nodes), made_up, &self.talked_to.lock(), self.coalition)
     }
 
     /// Streams of slow peers that nodes have ended.
@@ -141,11 +155,11 @@ impl Stage {
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
         let progress = Progress::new();
         let work = async {
-            let client = self.network.client("publisher").await?;
+            let client = self.network.client_of_the_first("publisher").await?;
             let source = Source::Path(file.to_owned());
-            self.note(&client);
+            self.talked_to.note(&client);
             let published = client.publish(source, PublishOptions::default(), &progress).await;
-            self.note(&client);
+            self.talked_to.note(&client);
             client.close().await?;
             published
         };
@@ -170,13 +184,17 @@ impl Stage {
                 self.strangers += 1;
                 format!("stranger-{}", self.strangers)
             }
+            Who::Returning => {
+                self.returned += 1;
+                format!("stranger-{}", (self.returned - 1) % self.strangers.max(1) + 1)
+            }
         };
         let (mut sink, mut known, progress) = (Vec::new(), Vec::new(), Progress::new());
         let work = async {
-            let client = self.network.client(&name).await?;
-            self.note(&client);
+            let client = self.network.client_of_the_first(&name).await?;
+            self.talked_to.note(&client);
             let fetched = client.fetch(&link, FetchOptions::default(), &mut sink, &progress).await;
-            self.note(&client);
+            self.talked_to.note(&client);
             known = client.known_holders().await?;
             client.close().await?;
             fetched
@@ -193,10 +211,64 @@ impl Stage {
         })
     }
 
+    pub(super) async fn flood(&mut self, wanted: Wanted) -> Result<(), StageError> {
+        let (mut publishes, mut clients) = (Vec::new(), Vec::new());
+        for number in 0..wanted.clients {
+            let name = format!("flooder-{number}");
+            let client = self.network.client_of_the_first(&name).await.map_err(broken)?;
+            self.talked_to.note(&client);
+            clients.push(client.clone());
+            let (talked_to, file) = (self.talked_to.clone(), self.network.dir().join(format!("rubbish-{number}")));
+            let publish: Publishes = Box::new(move |seed| {
+                let (client, talked_to, file) = (client.clone(), talked_to.clone(), file.clone());
+                Box::pin(async move {
+                    if sample::write(&file, wanted.bytes, seed).is_err() {
+                        return false;
+                    }
+                    let (rubbish, progress) = (Source::Path(file), Progress::new());
+                    let published = client.publish(rubbish, PublishOptions::default(), &progress).await;
+                    talked_to.note(&client);
+                    published.is_ok()
+                })
+            });
+            publishes.push(publish);
+        }
+        self.flood = Some((Flood::begin(wanted, publishes), clients));
+        Ok(())
+    }
+
+    pub(super) async fn end_flood(&mut self) -> Result<Rubbish, StageError> {
+        let Some((flood, clients)) = self.flood.take() else { return Ok(Rubbish::default()) };
+        let rubbish = flood.end().await;
+        for client in clients {
+            self.talked_to.note(&client);
+            client.close().await.map_err(broken)?;
+        }
+        Ok(rubbish)
+    }
+
+    /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
+    pub(super) async fn held(&self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+        let links: Result<Vec<Capability>, _> = links.iter().map(|link| link.parse()).collect();
+        let links = links.map_err(|_| broken("a link of our own is unreadable"))?;
+        let work = async {
+            let client = self.network.client_of_the_first("publisher").await?;
+            let mut held = 0;
+            for link in &links {
+                let status = client.status(link, &Progress::new()).await?;
+                held += status.stripes.iter().map(|stripe| stripe.present).sum::<usize>();
+            }
+            self.talked_to.note(&client);
+            client.close().await?;
+            Ok::<usize, Error>(held)
+        };
+        Ok(tokio::time::timeout(deadline, work).await.ok().and_then(Result::ok))
+    }
+
     pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
-        let censor = self.network.client("censor").await.map_err(broken)?;
+        let censor = self.network.client_of_the_first("censor").await.map_err(broken)?;
         let places = eclipse.places(&censor).await;
-        self.note(&censor);
+        self.talked_to.note(&censor);
         censor.close().await.map_err(broken)?;
         let ground = eclipse.ground(places?, self.network.numbers().count()).await?;
         for identity in ground {
@@ -234,6 +306,7 @@ impl Stage {
                 return rot::flip(folders, fraction, seed).map_err(broken);
             }
             Step::Publish { .. } | Step::Fill { .. } | Step::Fetch { .. } => return Ok(()),
+            Step::Flood { .. } | Step::EndFlood {} => return Ok(()),
             Step::Pause { .. } | Step::Partition { .. } | Step::Heal {} | Step::Wait { .. } | Step::Eclipse { .. } => {
                 return Ok(());
             }
@@ -258,12 +331,13 @@ impl Stage {
         (0..).zip(0..self.members.len())
     }
 
-    pub(super) async fn close(self) -> Result<(), StageError> {
+    pub(super) async fn close(mut self) -> Result<(), StageError> {
+        let ended = self.end_flood().await;
         if let Some(slow) = self.slow {
             slow.stop().await;
         }
         self.network.shutdown().await;
-        Ok(())
+        ended.map(|_| ())
     }
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Decoy {
 /// Who plays what a scenario wants. Where nobody needs another program, nobody gets one.
 pub(super) fn cast(scenario: &Scenario) -> Cast {
     let mut cast = Cast::default();
-    if let Some(adversary) = &scenario.adversary {
-        adversary.nodes.iter().for_each(|&node| cast.part(node).lie = Some(adversary.lie));
+    for lying in &scenario.lying {
+        lying.nodes.iter().for_each(|&node| cast.part(node).lie = Some(lying.how));
     }
     for meddling in &scenario.meddling {
         meddling.nodes.iter().for_each(|&node| cast.part(node).meddle = Some(meddling.how));

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::eclipse::Eclipse;
+use super::flood::Wanted;
 use super::stage::{Stage, StageError, broken};
-use super::{Deed, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
+use super::{Deed, Flooded, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
 use crate::sample;
 use crate::search::Canary;
 
@@ -63,6 +64,7 @@ async fn perform(
 ) -> Result<Story, StageError> {
     let deadline = Duration::from_secs(scenario.deadline_s);
     let (mut story, mut files, mut canaries, mut seed) = (Story::default(), Vec::new(), Vec::new(), 0);
+    let mut there: Option<There> = None;
     for (step, what) in scenario.steps.iter().enumerate() {
         tell(step, what);
         match *what {
@@ -96,10 +98,18 @@ async fn perform(
                     stage.eclipse(Eclipse { link, of, nodes, drawn, seed }).await?;
                 }
             }
-            Step::Wait { seconds } => stage.wait(Duration::from_secs(seconds)).await,
+            Step::Flood { clients, files: each, bytes, seconds } => {
+                let links: Vec<String> = files.iter().map(|File { link, .. }| link.clone()).collect();
+                let before = stage.held(&links, deadline).await?;
+                stage.flood(Wanted { clients, files: each, bytes, length: Duration::from_secs(seconds) }).await?;
+                there = Some(There { links, before });
+            }
+            Step::EndFlood {} => story.flood = end_flood(stage, there.take(), deadline).await?.or(story.flood),
+            Step::Wait { seconds } => stage.wait(Duration::from_secs(seconds)).await?,
             _ => stage.befall(what).await?,
         }
     }
+    story.flood = end_flood(stage, there, deadline).await?.or(story.flood);
     let accounts = stage.accounts().await?;
     (story.accounts, story.silent) = (accounts.said, accounts.silent);
     story.quota = scenario.quota_mib.map(|mib| mib << 20);
@@ -108,6 +118,20 @@ async fn perform(
     story.ended_slow = stage.ended_slow().await?;
     story.tables = stage.tables().await?;
     Ok(story)
+}
+
+/// What was published before a flood began, and how many shards of it nodes had.
+struct There {
+    links: Vec<String>,
+    before: Option<usize>,
+}
+
+/// Ends a flood if there is one.
+async fn end_flood(stage: &mut Stage, there: Option<There>, deadline: Duration) -> Result<Option<Flooded>, StageError> {
+    let Some(There { links, before }) = there else { return Ok(None) };
+    let rubbish = stage.end_flood().await?;
+    let after = stage.held(&links, deadline).await?;
+    Ok(Some(Flooded { rubbish, before, after }))
 }
 
 /// Pieces of a file that are found nowhere by chance; none of a file that is too short for them.

@@ -157,6 +157,8 @@ impl Stage {
             | Step::Fetch { .. }
             | Step::Partition { .. }
             | Step::Wait { .. }
+            | Step::Flood { .. }
+            | Step::EndFlood {}
             | Step::Eclipse { .. } => return Ok(()),
         };
         self.net.hit_these(&hit, blow).await.map(|_| ()).map_err(broken)
@@ -175,7 +177,8 @@ impl Stage {
         Ok(self.net.nodes().iter().map(|node| searched(node.index, &node.data_dir, canaries)).collect())
     }
 
-    pub(super) async fn close(self) -> Result<(), StageError> {
+    pub(super) async fn close(mut self) -> Result<(), StageError> {
+        self.users.end_flood().await;
         let stopped = match self.slow {
             Some(slow) => slow.stop().await.map_err(broken),
             None => Ok(()),

@@ -4,6 +4,7 @@
 
 mod failure;
 mod fetch;
+mod flood;
 mod gossip;
 mod nodes;
 mod publish;
@@ -11,7 +12,8 @@ mod records;
 mod sights;
 mod wire;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use palimpsest_client::policy::CROSS_CHECK;
@@ -26,6 +28,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use self::failure::Failure;
+use self::flood::Flood;
 use self::gossip::Gossip;
 use self::nodes::{Node, Nodes};
 use self::sights::Sights;
@@ -52,6 +55,7 @@ const SYBILS_FROM: u64 = 1 << 32;
 pub(super) fn is_too_much(scenario: &Scenario) -> bool {
     let bytes = scenario.steps.iter().map(|step| match *step {
         Step::Publish { files, bytes, .. } | Step::Fill { files, bytes } => u64::from(files) * bytes,
+        Step::Flood { clients, files, bytes, .. } => u64::from(clients) * u64::from(files) * bytes,
         _ => 0,
     });
     bytes.sum::<u64>() > CONTENT_BYTES_MAX
@@ -66,8 +70,14 @@ pub(super) struct Stage {
     honest: u32,
     delay: Delay,
     secret: ConvergenceSecret,
-    /// The publisher's guards.
-    guards: GuardList,
+    /// What users keep from one run to the next.
+    homes: BTreeMap<User, Home>,
+    strangers: u32,
+    /// How many of them returned so far, one after the other.
+    returned: u32,
+    flood: Option<Flood>,
+    /// A folder for what is published.
+    dir: PathBuf,
     /// Publishes and fetches so far: each has chances of its own.
     deeds: u64,
     coalition: Option<Coalition>,
@@ -82,9 +92,25 @@ enum Known {
     Told(Box<Gossip>),
 }
 
-/// Who does something, where, and until when.
-struct User {
-    who: Who,
+/// Who does something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum User {
+    Publisher,
+    Stranger(u32),
+    Flooder(u32),
+    Censor,
+}
+
+/// What a user keeps.
+#[derive(Default)]
+struct Home {
+    guards: GuardList,
+    /// Where not all know alike.
+    table: Option<NodeTable>,
+}
+
+/// Where something is done, and until when.
+struct Visit {
     place: Place,
     deadline: Duration,
 }
@@ -101,7 +127,11 @@ impl Stage {
             honest: scenario.nodes,
             delay: Delay::new(scenario.links.latency),
             secret: ConvergenceSecret::new(Secret::new(crypto::hash(&secret))),
-            guards: GuardList::new(),
+            homes: BTreeMap::new(),
+            strangers: 0,
+            returned: 0,
+            flood: None,
+            dir: theatre.dir.clone(),
             deeds: 0,
             coalition: scenario.coalition,
             sights: Sights::new(scenario.coalition.is_some()),
@@ -116,8 +146,8 @@ impl Stage {
                 key(seed, number.into())
             };
             let mut node = Node::new(key, network_of(number.into()), quota);
-            let lies = scenario.adversary.iter().find(|one| one.nodes.contains(&number));
-            node.lie = lies.map(|one| one.lie);
+            let lies = scenario.lying.iter().find(|one| one.nodes.contains(&number));
+            node.lie = lies.map(|one| one.how);
             let meddles = scenario.meddling.iter().find(|one| one.nodes.contains(&number));
             node.meddle = meddles.map(|one| one.how);
             stage.add(node)?;
@@ -150,9 +180,10 @@ impl Stage {
     }
 
     /// Time passes, and nothing happens.
-    pub(super) fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) -> Result<(), StageError> {
         self.now = self.now + time;
         self.catch_up();
+        self.flood_on()
     }
 
     /// What nodes tell each other goes on while users are busy.
@@ -169,14 +200,19 @@ impl Stage {
         deadline: Duration,
     ) -> Result<(Option<String>, End), StageError> {
         let content = std::fs::read(file).map_err(broken)?;
-        let secret = self.secret.duplicate();
-        let user = User { who: Who::Publisher, place, deadline };
-        let link = self.act(user, |session| publish::publish(session, &secret, &content));
-        self.tell_fill()?;
+        let link = self.publish_as(User::Publisher, Visit { place, deadline }, &content)?;
+        self.flood_on()?;
         Ok(match link {
             Ok(link) => (Some(link), End::Good),
             Err(failure) => (None, End::from(&failure)),
         })
+    }
+
+    fn publish_as(&mut self, user: User, visit: Visit, content: &[u8]) -> Result<Result<String, Failure>, StageError> {
+        let secret = self.secret.duplicate();
+        let link = self.act(user, visit, |session| publish::publish(session, &secret, content));
+        self.tell_fill()?;
+        Ok(link)
     }
 
     pub(super) fn fetch(
@@ -187,7 +223,19 @@ impl Stage {
         deadline: Duration,
     ) -> Result<End, StageError> {
         let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
-        let fetched = self.act(User { who, place, deadline }, |session| fetch::fetch(session, &link));
+        let user = match who {
+            Who::Publisher => User::Publisher,
+            Who::Stranger => {
+                self.strangers += 1;
+                User::Stranger(self.strangers)
+            }
+            Who::Returning => {
+                self.returned += 1;
+                User::Stranger((self.returned - 1) % self.strangers.max(1) + 1)
+            }
+        };
+        let fetched = self.act(user, Visit { place, deadline }, |session| fetch::fetch(session, &link));
+        self.flood_on()?;
         Ok(match fetched {
             Ok(content) if content == std::fs::read(file).map_err(broken)? => End::Good,
             Ok(_) => End::WrongBytes,
@@ -198,7 +246,26 @@ impl Stage {
     /// Somebody enters the network and does something there; the stage's clock goes on until it is done.
     fn act<T>(
         &mut self,
-        User { who, place, deadline }: User,
+        user: User,
+        visit: Visit,
+        does: impl FnOnce(&mut Session<'_, Line<'_>>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let kept = self.homes.remove(&user);
+        let is_new = matches!(user, User::Stranger(_)) && kept.is_none();
+        let mut home = kept.unwrap_or_default();
+        let done = self.act_from(&mut home, visit, does);
+        if let (Known::Told(gossip), Some(table), true) = (&mut self.known, &home.table, is_new) {
+            gossip.note_newcomer(table);
+        }
+        self.homes.insert(user, home);
+        self.catch_up();
+        done
+    }
+
+    fn act_from<T>(
+        &mut self,
+        home: &mut Home,
+        Visit { place, deadline }: Visit,
         does: impl FnOnce(&mut Session<'_, Line<'_>>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.deeds += 1;
@@ -208,11 +275,9 @@ impl Stage {
         // Whoever is somewhere is apart from others only as long as there is a cut.
         let is_cut = self.nodes.iter().any(|node| node.cut_off);
         let place = if is_cut { place } else { Place::Outside };
-        let mut line = Line { nodes: &mut self.nodes, sights: &mut self.sights, delay: self.delay, user, place };
-        let mut fresh = GuardList::new();
-        let guards = if who == Who::Publisher { &mut self.guards } else { &mut fresh };
+        let mut line = Line::new(&mut self.nodes, &mut self.sights, self.delay, user, place);
+        let Home { guards, table: kept } = home;
         let mut from = self.now;
-        let mut told = None;
         let table = match &mut self.known {
             Known::Alike(table) => {
                 if guards.is_empty() {
@@ -225,7 +290,8 @@ impl Stage {
                 &*table
             }
             Known::Told(gossip) => {
-                &*told.insert(gossip.tell(who == Who::Publisher, &mut dice, guards, &mut line, &mut from)?)
+                let told = gossip.tell(kept.clone(), &mut dice, guards, &mut line, &mut from)?;
+                &*kept.insert(told)
             }
         };
         let opened = Session::open(table, &mut dice, guards, &mut line, (from, deadline));
@@ -236,11 +302,7 @@ impl Stage {
             }
             Err(error) => (Err(Failure::Sim(error)), from),
         };
-        if let (Known::Told(gossip), Some(table)) = (&mut self.known, told) {
-            gossip.leave(table, who == Who::Publisher);
-        }
         self.now = now;
-        self.catch_up();
         done
     }
 
@@ -266,8 +328,8 @@ impl Stage {
         let places: Vec<Position> = match of {
             Eclipsed::Record => root.record_addresses().iter().map(RecordAddress::position).collect(),
             Eclipsed::Stripe => {
-                let censor = User { who: Who::Stranger, place: Place::Outside, deadline: CONNECT_DEADLINE };
-                let found = self.act(censor, |session| records::find_root(session, root));
+                let visit = Visit { place: Place::Outside, deadline: CONNECT_DEADLINE };
+                let found = self.act(User::Censor, visit, |session| records::find_root(session, root));
                 found.map_err(broken)?.locators().iter().map(Locator::position).collect()
             }
         };
@@ -304,6 +366,8 @@ impl Stage {
             Step::Publish { .. }
             | Step::Fill { .. }
             | Step::Fetch { .. }
+            | Step::Flood { .. }
+            | Step::EndFlood {}
             | Step::Upgrade { .. }
             | Step::Wait { .. }
             | Step::Eclipse { .. } => return Ok(()),

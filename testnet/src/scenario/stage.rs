@@ -8,8 +8,10 @@ use palimpsest_proto::time::Moment;
 use serde_json::Value;
 
 use super::eclipse::Eclipse;
+use super::flood::Wanted;
 use super::{
-    Account, Disk, End, Place, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes, simulated,
+    Account, Disk, End, Place, Rubbish, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
+    simulated,
 };
 use crate::docker::Links;
 use crate::process::{Fraction, Way};
@@ -109,9 +111,12 @@ impl Stage {
     }
 
     /// Nothing happens for so long, by the stage's own clock.
-    pub(super) async fn wait(&mut self, time: Duration) {
+    pub(super) async fn wait(&mut self, time: Duration) -> Result<(), StageError> {
         match self {
-            Self::Memory(_) | Self::Processes(_) | Self::Docker(_) => tokio::time::sleep(time).await,
+            Self::Memory(_) | Self::Processes(_) | Self::Docker(_) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
             Self::Sim(stage) => stage.wait(time),
         }
     }
@@ -170,6 +175,40 @@ impl Stage {
             Self::Sim(stage) => stage.eclipse(eclipse),
             Self::Processes(stage) => stage.eclipse(eclipse).await,
             Self::Docker(stage) => stage.eclipse(eclipse).await,
+        }
+    }
+
+    /// Clients begin to publish rubbish.
+    pub(super) async fn flood(&mut self, wanted: Wanted) -> Result<(), StageError> {
+        match self {
+            Self::Memory(stage) => stage.flood(wanted).await,
+            Self::Processes(stage) => stage.users.flood(wanted),
+            Self::Docker(stage) => stage.users.flood(wanted),
+            Self::Sim(stage) => {
+                stage.flood(wanted);
+                Ok(())
+            }
+        }
+    }
+
+    /// They end: what became of the rubbish.
+    pub(super) async fn end_flood(&mut self) -> Result<Rubbish, StageError> {
+        match self {
+            Self::Memory(stage) => stage.end_flood().await,
+            Self::Processes(stage) => Ok(stage.users.end_flood().await),
+            Self::Docker(stage) => Ok(stage.users.end_flood().await),
+            Self::Sim(stage) => Ok(stage.end_flood()),
+        }
+    }
+
+    /// Shards of what these links stand for that nodes have, as a publisher finds them; none where nobody could count them.
+    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+        match self {
+            Self::Memory(stage) => stage.held(links, deadline).await,
+            Self::Processes(stage) => stage.users.held(links, deadline).await,
+            Self::Docker(stage) => stage.users.held(links, deadline).await,
+            // Simulated nodes give up nothing that they have.
+            Self::Sim(_) => Ok(None),
         }
     }
 
@@ -275,6 +314,10 @@ pub(super) fn lacks(kind: StageKind, scenario: &Scenario) -> Option<&'static str
             }
         }
     }
+    let has_flood = any(|step| matches!(step, Step::Flood { .. }));
+    if matches!(kind, StageKind::Processes | StageKind::Docker) && has_flood && scenario.coalition.is_some() {
+        return Some("nobody notes which guards the programs of a flood have, and diaries are judged by that");
+    }
     if kind == StageKind::Sim && scenario.has_own_tables() && any(|step| matches!(step, Step::Eclipse { .. })) {
         return Some("simulated ids are ground without the work that nodes ask for which exchange tables");
     }
@@ -291,7 +334,8 @@ async fn ended_slow(slow: Option<&mut SlowProgram>) -> Result<Option<usize>, Sta
 /// What a node's status says of its space; none if it says nothing.
 pub(super) fn account(node: u32, status: &Value) -> Option<Account> {
     let number = |path: &str| status.pointer(path).and_then(Value::as_u64);
-    Some(Account { node, used: number("/store/used")?, quota: number("/store/quota")? })
+    let [paid, unpaid] = [number("/stamps/paid")?, number("/stamps/unpaid")?];
+    Some(Account { node, used: number("/store/used")?, quota: number("/store/quota")?, paid, unpaid })
 }
 
 /// What nodes say of their space, and how many of those that run say nothing.
@@ -368,8 +412,9 @@ mod tests {
 
     #[test]
     fn a_node_that_does_not_tell_is_counted_apart() {
-        let status = json!({"store": {"used": 1, "quota": 2}});
+        let status = json!({"store": {"used": 1, "quota": 2}, "stamps": {"paid": 3, "unpaid": 4}});
         let all: Accounts = [account(7, &status), account(8, &json!({"store": {"used": 1}}))].into_iter().collect();
-        assert_eq!((all.said, all.silent), (vec![Account { node: 7, used: 1, quota: 2 }], 1));
+        let said = Account { node: 7, used: 1, quota: 2, paid: 3, unpaid: 4 };
+        assert_eq!((all.said, all.silent), (vec![said], 1));
     }
 }

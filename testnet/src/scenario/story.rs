@@ -23,6 +23,28 @@ pub struct Story {
     pub tables: Option<Tables>,
     /// Streams of slow peers that nodes have ended; none where there are no such peers.
     pub ended_slow: Option<usize>,
+    /// What a flood of rubbish did; none where there was none.
+    pub flood: Option<Flooded>,
+}
+
+/// What a flood of rubbish did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flooded {
+    /// What became of the rubbish.
+    pub rubbish: Rubbish,
+    /// Shards of all that was published before it began which nodes had then; none where nobody counts them.
+    pub before: Option<usize>,
+    /// How many of the same there were at its end.
+    pub after: Option<usize>,
+}
+
+/// What became of files that nobody wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rubbish {
+    /// Those that were published.
+    pub placed: usize,
+    /// Those whose publish failed. What was under way when the flood ended is not counted.
+    pub failed: usize,
 }
 
 /// What is in the tables of honest nodes and of newcomers, where others lie about them.
@@ -131,6 +153,10 @@ pub struct Account {
     pub used: u64,
     /// Bytes that it may use.
     pub quota: u64,
+    /// Requests for space for which it asked for a stamp, and got one that paid.
+    pub paid: u64,
+    /// The same, refused since the stamp did not pay.
+    pub unpaid: u64,
 }
 
 /// What a search of one node's disk found.

@@ -1,5 +1,6 @@
 //! The users of a network of programs: each runs `pal` in a home of its own.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use palimpsest_client::clock::{moment, timestamp};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::select::{GuardList, NodeTable};
 
+use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{StageError, Theatre, broken};
-use super::{End, Who};
+use super::{End, Rubbish, Who};
 use crate::process::{Home, Pal, Run, Way, find_program};
 use crate::sample;
 
@@ -22,7 +24,10 @@ pub(super) struct Users {
     dir: PathBuf,
     publisher: Home,
     strangers: Vec<Home>,
+    /// How many of the strangers returned so far, one after the other.
+    returned: usize,
     calls: Vec<Call>,
+    flood: Option<Flood>,
 }
 
 /// When `pal` ran, by the machine's clock, since 1970, and which guards it might have had.
@@ -36,8 +41,8 @@ impl Users {
     pub(super) fn new(theatre: &Theatre, bootstrap: PathBuf) -> Result<Self, StageError> {
         let program = find_program("pal", theatre.bin_dir.as_deref()).map_err(broken)?;
         let publisher = Home::fresh(theatre.dir.join("publisher")).map_err(broken)?;
-        let (dir, strangers, calls) = (theatre.dir.clone(), Vec::new(), Vec::new());
-        Ok(Self { pal: Pal { program, bootstrap }, dir, publisher, strangers, calls })
+        let (pal, dir) = (Pal { program, bootstrap }, theatre.dir.clone());
+        Ok(Self { pal, dir, publisher, strangers: Vec::new(), returned: 0, calls: Vec::new(), flood: None })
     }
 
     pub(super) async fn publish(
@@ -70,6 +75,11 @@ impl Users {
                 self.strangers.push(home.clone());
                 home
             }
+            Who::Returning => {
+                let home = self.strangers.get(self.returned % self.strangers.len().max(1)).cloned();
+                self.returned += 1;
+                home.ok_or_else(|| broken("nobody was there before"))?
+            }
         };
         let copy = self.dir.join("copy");
         let words = ["fetch".as_ref(), link.as_ref(), "--force".as_ref(), "-o".as_ref(), copy.as_os_str()];
@@ -80,13 +90,48 @@ impl Users {
         Ok(if sample::same(file, &copy).map_err(broken)? { End::Good } else { End::WrongBytes })
     }
 
-    async fn call(
-        &mut self,
-        home: &Home,
-        way: &Way,
-        words: &[&std::ffi::OsStr],
-        deadline: Duration,
-    ) -> Result<Run, StageError> {
+    /// Clients begin to publish rubbish, each with a home of its own.
+    pub(super) fn flood(&mut self, wanted: Wanted) -> Result<(), StageError> {
+        let mut publishes = Vec::new();
+        for client in 0..wanted.clients {
+            let home = Home::fresh(self.dir.join(format!("flooder-{client}"))).map_err(broken)?;
+            let (pal, file) = (self.pal.clone(), self.dir.join(format!("rubbish-{client}")));
+            let publish: Publishes = Box::new(move |seed| {
+                let (pal, home, file) = (pal.clone(), home.clone(), file.clone());
+                Box::pin(async move {
+                    let words = ["publish".as_ref(), "--quiet".as_ref(), file.as_os_str()];
+                    sample::write(&file, wanted.bytes, seed).is_ok()
+                        && pal.run(&home, &words, wanted.length).await.is_ok_and(|run| run.done())
+                })
+            });
+            publishes.push(publish);
+        }
+        self.flood = Some(Flood::begin(wanted, publishes));
+        Ok(())
+    }
+
+    /// They end: what became of the rubbish.
+    pub(super) async fn end_flood(&mut self) -> Rubbish {
+        match self.flood.take() {
+            Some(flood) => flood.end().await,
+            None => Rubbish::default(),
+        }
+    }
+
+    /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
+    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+        let mut held = 0;
+        for link in links {
+            let words = ["status", "--json", link].map(OsStr::new);
+            let run = self.call(&self.publisher.clone(), &Way::default(), &words, deadline).await?;
+            let Some(result) = run.result() else { return Ok(None) };
+            let stripes = result["stripes"].as_array().map(Vec::as_slice).unwrap_or_default();
+            held += stripes.iter().filter_map(|stripe| stripe["present"].as_u64()).sum::<u64>();
+        }
+        Ok(usize::try_from(held).ok())
+    }
+
+    async fn call(&mut self, home: &Home, way: &Way, words: &[&OsStr], deadline: Duration) -> Result<Run, StageError> {
         let since = now();
         let run = self.pal.run_by(way, home, words, deadline).await.map_err(broken)?;
         let kept = read(&home.data_dir().join("guards"));

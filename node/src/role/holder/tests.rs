@@ -1,4 +1,5 @@
 use super::*;
+use crate::stamps::StampTotals;
 use crate::store::StoreConfig;
 use bytes::{Bytes, BytesMut};
 use palimpsest_client::clock::timestamp;
@@ -144,6 +145,8 @@ async fn a_filling_node_takes_only_what_is_paid_for() {
     let locator = shard(0).locator();
     assert!(matches!(answer(&keeper, Ask::Fetch { locator }).await, Answer::Shard(_)));
     assert!(matches!(answer(&keeper, Ask::Audit { locator, leaf: Leaf::from_random(0) }).await, Answer::Proof(_)));
+    // What is free counts for nothing.
+    assert_eq!(keeper.stamps.totals(), StampTotals { paid: 2, unpaid: 2 });
 }
 
 #[tokio::test]

@@ -78,8 +78,7 @@ pub(super) struct Gossip {
     events: BTreeMap<(Moment, u64), Event>,
     /// Events so far: they happen in the order in which they were thought of, if at the same moment.
     thought_of: u64,
-    /// What the publisher kept, and whom each stranger knew at the end.
-    publisher: Option<NodeTable>,
+    /// Whom each newcomer knew at the end.
     known: Vec<Vec<NodeId>>,
     slow: Slow,
 }
@@ -109,7 +108,6 @@ impl Gossip {
             now,
             events: BTreeMap::new(),
             thought_of: 0,
-            publisher: None,
             known: Vec::new(),
             slow: Slow::default(),
         })
@@ -360,17 +358,17 @@ impl Gossip {
         Ok(())
     }
 
-    /// The table of a client that enters and takes its guard's word on who is there.
+    /// The table of a client that enters, with what it kept, and takes its guard's word on who is there.
     pub(super) fn tell(
         &mut self,
-        keeps: bool,
+        kept: Option<NodeTable>,
         dice: &mut StdRng,
         guards: &mut GuardList,
         line: &mut Line<'_>,
         from: &mut Moment,
     ) -> Result<NodeTable, Failure> {
         let user = line.user;
-        let table = match self.publisher.clone().filter(|_| keeps) {
+        let table = match kept {
             Some(table) => table,
             None => {
                 *from = *from + CROSS_CHECK;
@@ -426,11 +424,9 @@ impl Gossip {
         self.peers.iter().position(|peer| peer.id() == *id)
     }
 
-    /// A client leaves: the publisher keeps its table, and whom a stranger knew is noted.
-    pub(super) fn leave(&mut self, table: NodeTable, keeps: bool) {
-        if keeps {
-            self.publisher = Some(table);
-        } else if !table.is_empty() {
+    /// Somebody leaves who was there for the first time: whom he knew is noted.
+    pub(super) fn note_newcomer(&mut self, table: &NodeTable) {
+        if !table.is_empty() {
             self.known.push(table.iter().map(|(id, _)| *id).collect());
         }
     }

@@ -2,10 +2,12 @@
 //! its name says, whether a record belongs to its address) it says.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use palimpsest_proto::coding::{Shard, check_record};
 use palimpsest_proto::crypto::NodeKey;
+use palimpsest_proto::fair::FILL_STEP;
 use palimpsest_proto::ids::{Locator, NodeId, RecordAddress};
 use palimpsest_proto::message::{Answer, Ask, Refusal};
 use palimpsest_proto::params::SHARD_BYTES;
@@ -15,11 +17,10 @@ use crate::process::Fraction;
 use crate::sample::SplitMix64;
 use crate::scenario::{Account, Disk, Lie};
 use crate::search::{Canary, search_bytes};
+use crate::sim::world::WALL;
 
 /// The part of its quota that a node leaves to records, as `pald` does at least.
 const RECORDS_PART: u64 = 16;
-/// Steps in which nodes announce their fill, in per cent.
-const FILL_STEP: u64 = 5;
 
 /// One node.
 pub(super) struct Node {
@@ -38,6 +39,9 @@ pub(super) struct Node {
     record_bytes: u64,
     /// The fill that it announced last.
     said: u8,
+    /// Requests for space that cost something: paid for, and refused.
+    paid: u64,
+    unpaid: u64,
 }
 
 impl Node {
@@ -56,6 +60,8 @@ impl Node {
             records: BTreeMap::new(),
             record_bytes: 0,
             said: 0,
+            paid: 0,
+            unpaid: 0,
         }
     }
 
@@ -72,7 +78,24 @@ impl Node {
         }
     }
 
+    /// How long it keeps whoever asks waiting.
+    pub(super) fn stalls(&self, ask: &Ask) -> Duration {
+        self.lie.map_or(Duration::ZERO, |lie| lie.stalls(ask))
+    }
+
+    /// Refuses what does not pay what its fill is the price of: the number of a stamp is the bits that it pays.
+    fn check_due(&mut self, ask: &Ask) -> Result<(), Refusal> {
+        let Some(due) = ask.due(&self.key.id()) else { return Ok(()) };
+        let bits = due.price(self.fill(), WALL);
+        let is_paid = due.stamp.0 >= bits.into();
+        if bits > 0 {
+            *(if is_paid { &mut self.paid } else { &mut self.unpaid }) += 1;
+        }
+        if is_paid { Ok(()) } else { Err(Refusal::Price { bits }) }
+    }
+
     fn serve(&mut self, ask: Ask) -> Result<Answer, Refusal> {
+        self.check_due(&ask)?;
         match ask {
             Ask::Store { shard, .. } => {
                 let locator = shard.locator();
@@ -120,11 +143,15 @@ impl Node {
         self.said
     }
 
+    /// How much of its room is taken, in per cent.
+    fn fill(&self) -> u8 {
+        // At most 100.
+        (100 * self.shards.len() as u64).checked_div(self.room()).unwrap_or(100) as u8
+    }
+
     /// The fill that it has to announce, if that is news.
     pub(super) fn news(&mut self) -> Option<u8> {
-        let percent = (100 * self.shards.len() as u64).checked_div(self.room()).unwrap_or(100);
-        // At most 100.
-        let fill = (percent / FILL_STEP * FILL_STEP) as u8;
+        let fill = self.fill() / FILL_STEP * FILL_STEP;
         (std::mem::replace(&mut self.said, fill) != fill).then_some(fill)
     }
 
@@ -144,7 +171,8 @@ impl Node {
 
     /// What it says of its space.
     pub(super) fn account(&self, node: u32) -> Account {
-        Account { node, used: (self.shards.len() * SHARD_BYTES) as u64 + self.record_bytes, quota: self.quota }
+        let used = (self.shards.len() * SHARD_BYTES) as u64 + self.record_bytes;
+        Account { node, used, quota: self.quota, paid: self.paid, unpaid: self.unpaid }
     }
 
     /// Searches all that it keeps, and the names under which it keeps it.
@@ -215,13 +243,17 @@ impl Nodes {
 mod tests {
     use super::*;
     use crate::sim::world::key;
-    use palimpsest_proto::fair::Stamp;
+    use palimpsest_proto::fair::{PRICE_BITS_MAX, Stamp};
     use palimpsest_proto::time::Timestamp;
 
     fn store(node: &mut Node, byte: u8) -> (Locator, Option<Answer>) {
+        pay(node, byte, PRICE_BITS_MAX)
+    }
+
+    fn pay(node: &mut Node, byte: u8, bits: u8) -> (Locator, Option<Answer>) {
         let shard = Shard::new(vec![byte; SHARD_BYTES].into()).unwrap();
         let locator = shard.locator();
-        (locator, node.answer(Ask::Store { lease_until: Timestamp(0), stamp: Stamp::NONE, shard }))
+        (locator, node.answer(Ask::Store { lease_until: Timestamp(0), stamp: Stamp(bits.into()), shard }))
     }
 
     fn node(shards: u64) -> Node {
@@ -241,6 +273,19 @@ mod tests {
         let Account { used, quota, .. } = node.account(0);
         assert!(used == 2 * SHARD_BYTES as u64 && used <= quota);
         assert!(matches!(node.answer(Ask::Fetch { locator: first }), Some(Answer::Shard(_))));
+    }
+
+    #[test]
+    fn a_node_that_fills_takes_only_what_is_paid_for() {
+        let mut node = node(10);
+        for byte in 0..6 {
+            assert!(matches!(pay(&mut node, byte, 0).1, Some(Answer::Stored { .. })), "half of it is free");
+        }
+        let Some(Answer::Refused(Refusal::Price { bits })) = pay(&mut node, 6, 0).1 else { panic!("it has a price") };
+        assert!(matches!(pay(&mut node, 6, bits - 1).1, Some(Answer::Refused(Refusal::Price { .. }))));
+        assert!(matches!(pay(&mut node, 6, bits).1, Some(Answer::Stored { .. })));
+        let Account { paid, unpaid, .. } = node.account(0);
+        assert_eq!((paid, unpaid), (1, 2));
     }
 
     #[test]

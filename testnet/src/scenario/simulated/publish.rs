@@ -3,6 +3,7 @@
 //! Content is cut into chunks of one length: where chunks end decides what is deduplicated, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use palimpsest_client::policy::{
     ACTIVE, PROOF_ROUNDS, PROOF_SAMPLE, PROOF_TRIES, RECORD_PAUSE, RECORD_TRIES, SEED_COPIES, UNSENT_FREE, is_proof,
@@ -188,6 +189,9 @@ fn place_all(
                 Ok(Answer::Refused(Refusal::Full)) => {
                     lane.session.note_full(node);
                     ScatterOutcome::Full
+                }
+                Ok(Answer::Refused(Refusal::Busy { retry_ms })) => {
+                    ScatterOutcome::Busy(Duration::from_millis(retry_ms.into()))
                 }
                 Ok(_) => ScatterOutcome::Refused,
                 Err(Lost::TimedOut) => ScatterOutcome::TimedOut,

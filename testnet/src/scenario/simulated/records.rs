@@ -1,6 +1,7 @@
 //! Descriptor records, as `client::records` and `client::fetch` put and find them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use palimpsest_proto::coding::Descriptor;
@@ -68,6 +69,9 @@ pub(super) fn spread(
             let (number, address, node) = done.tag;
             let outcome = match done.result {
                 Ok(Answer::RecordStored { .. }) => SpreadOutcome::Stored,
+                Ok(Answer::Refused(Refusal::Busy { retry_ms })) => {
+                    SpreadOutcome::Busy(Duration::from_millis(retry_ms.into()))
+                }
                 Ok(_) => SpreadOutcome::Refused,
                 Err(Lost::TimedOut) => SpreadOutcome::TimedOut,
                 Err(Lost::Unsent) => SpreadOutcome::Unsent,

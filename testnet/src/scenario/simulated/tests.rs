@@ -141,8 +141,8 @@ async fn a_network_that_is_gone_keeps_nothing() {
 #[tokio::test]
 async fn a_network_of_liars_is_found_out() {
     let nodes: Vec<String> = (0..24).map(|index| index.to_string()).collect();
-    let adversary = format!("adversary = {{ lie = \"absent\", nodes = [{}] }}\n[[step]]", nodes.join(","));
-    let (_, story) = told(&KILLED.replacen("[[step]]", &adversary, 1), 1).await;
+    let lying = format!("lying = [{{ how = \"absent\", nodes = [{}] }}]\n[[step]]", nodes.join(","));
+    let (_, story) = told(&KILLED.replacen("[[step]]", &lying, 1), 1).await;
     assert!(!story.deeds.is_empty());
     let unproven = |end: &End| matches!(end, End::Failed(why) if why.contains("0 came back"));
     assert!(story.deeds.iter().all(|deed| unproven(&deed.end)), "{:?}", story.deeds);
@@ -152,8 +152,8 @@ async fn a_network_of_liars_is_found_out() {
 #[tokio::test]
 async fn a_publish_gets_round_liars() {
     let nodes: Vec<String> = (8..24).map(|index| index.to_string()).collect();
-    let adversary = format!("adversary = {{ lie = \"absent\", nodes = [{}] }}\n[[step]]", nodes.join(","));
-    let text = KILLED.replacen("bytes = 300_000", "bytes = 100_000", 1).replacen("[[step]]", &adversary, 1);
+    let lying = format!("lying = [{{ how = \"absent\", nodes = [{}] }}]\n[[step]]", nodes.join(","));
+    let text = KILLED.replacen("bytes = 300_000", "bytes = 100_000", 1).replacen("[[step]]", &lying, 1);
     let (_, story) = told(&text, 1).await;
     let published: Vec<&End> =
         story.deeds.iter().filter(|deed| deed.kind == Kind::Publish).map(|deed| &deed.end).collect();
@@ -166,6 +166,46 @@ async fn who_was_never_there_needs_somebody_to_be_told_of() {
     let (_, story) = told(&text, 1).await;
     let strangers = story.deeds.iter().filter(|deed| deed.step == 2);
     assert!(strangers.clone().count() == 2 && strangers.clone().all(|deed| matches!(deed.end, End::Failed(_))));
+}
+
+/// The nodes that newcomers are told of are gone: who was there before knows others.
+#[tokio::test]
+async fn who_was_there_before_needs_nobody_to_be_told_of() {
+    let gone = "do = \"kill-first\"\nnodes = 5";
+    let text = KILLED.replacen("do = \"kill\"\nfraction = \"50%\"\nseed = 1", gone, 1);
+    let (_, story) = told(&text.replacen("\"publisher\"", "\"returning\"", 1), 1).await;
+    let last: Vec<&End> = story.deeds.iter().filter(|deed| deed.step == 7).map(|deed| &deed.end).collect();
+    assert_eq!(last, [&End::Good; 2]);
+}
+
+/// A third of the holders keeps nothing. That they say so late takes longer than if they said it at once.
+#[tokio::test]
+async fn who_answers_late_costs_time() {
+    let took = async |how: &str| {
+        let lying = format!("lying = [{{ how = \"{how}\", nodes = [0, 3, 6, 9, 12, 15, 18, 21] }}]\n[[step]]");
+        let (_, story) = told(&KILLED.replacen("[[step]]", &lying, 1), 1).await;
+        let first = story.deeds.iter().filter(|deed| deed.step == 0);
+        first.map(|deed| (deed.end == End::Good).then_some(deed.took)).sum::<Option<Duration>>().unwrap()
+    };
+    let (soon, late) = (took("absent").await, took("late").await);
+    assert!(late > soon + Duration::from_secs(2), "{soon:?} {late:?}");
+}
+
+/// Rubbish that is published all the while makes nodes ask for stamps, and displaces nothing.
+#[tokio::test]
+async fn a_flood_is_priced() {
+    let (_, text) = SHIPPED.into_iter().find(|(name, _)| *name == "flood").unwrap();
+    let (verdicts, story) = told(text, 1).await;
+    assert!(is_kept(&verdicts), "{verdicts:?}");
+    let flood = verdicts.iter().find(|one| one.oracle == "flood").unwrap();
+    assert_eq!(flood.kept, Some(true));
+    let rubbish = story.flood.unwrap().rubbish;
+    assert!(rubbish.placed > 20, "{rubbish:?}");
+    assert!(story.accounts.iter().map(|one| one.paid).sum::<u64>() > 100, "{:?}", story.accounts);
+    assert_eq!(told(text, 1).await.1, story);
+    // Where there is room enough nobody asks, and that is said.
+    let (verdicts, _) = told(&text.replacen("quota_mib = 24", "quota_mib = 240", 1), 1).await;
+    assert_eq!(verdicts.iter().find(|one| one.oracle == "flood").unwrap().kept, Some(false));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What lies between a simulated user and the nodes: six links, relays that pass on or do not, and a cut.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use palimpsest_node::hostile::Mark;
+use palimpsest_proto::fair::{Stamp, fill_of_price};
 use palimpsest_proto::ids::{Locator, NodeId};
-use palimpsest_proto::message::{Answer, Ask};
+use palimpsest_proto::message::{Answer, Ask, Due, Refusal};
 use palimpsest_proto::time::Moment;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -15,6 +17,7 @@ use crate::anonymity::sights::{Wanted, What};
 use crate::docker::Latency;
 use crate::scenario::Place;
 use crate::sim::client::{ROUND_TRIP, Route, STRAYS, Wire};
+use crate::sim::world::WALL;
 
 /// Links that a request and its answer cross.
 const LINKS: u32 = 6;
@@ -43,14 +46,50 @@ impl Delay {
 /// The wire of one user.
 pub(super) struct Line<'n> {
     pub(super) nodes: &'n mut Nodes,
-    pub(super) sights: &'n mut Sights,
-    pub(super) delay: Delay,
+    sights: &'n mut Sights,
+    delay: Delay,
     /// The name under which guards know the user, and where it is.
     pub(super) user: NodeId,
-    pub(super) place: Place,
+    place: Place,
+    /// The fill, in per cent, that holders' refusals imply.
+    demands: BTreeMap<NodeId, u8>,
 }
 
-impl Line<'_> {
+impl<'n> Line<'n> {
+    /// For somebody who is there, and known to guards by this name.
+    pub(super) fn new(
+        nodes: &'n mut Nodes,
+        sights: &'n mut Sights,
+        delay: Delay,
+        user: NodeId,
+        place: Place,
+    ) -> Line<'n> {
+        Line { nodes, sights, delay, user, place, demands: BTreeMap::new() }
+    }
+
+    /// Puts a stamp into an ask that costs something, as `client::stamping` does: for the fill that the holder says of itself, or that it
+    /// asked for. No work is done for it here: its number is what it pays.
+    fn pay(&self, holder: &NodeId, ask: &mut Ask) -> Option<(Due, u8)> {
+        let due = ask.due(holder)?;
+        let said = self.nodes.get(holder).map_or(0, Node::said);
+        let bits = due.price(self.demands.get(holder).map_or(said, |demand| said.max(*demand)), WALL);
+        ask.set_stamp(Stamp(bits.into()));
+        Some((due, bits))
+    }
+
+    /// A holder that asks for more, within reason, is busy: it will have it.
+    fn heed_price(&mut self, holder: &NodeId, due: Option<(Due, u8)>, answer: Answer) -> Answer {
+        let (Answer::Refused(Refusal::Price { bits }), Some((due, paid))) = (&answer, due) else { return answer };
+        match fill_of_price(*bits, due.shards, WALL, due.lease_until) {
+            Some(fill) if *bits > paid => {
+                let known = self.demands.entry(*holder).or_default();
+                *known = fill.max(*known);
+                Answer::Refused(Refusal::Busy { retry_ms: 0 })
+            }
+            _ => answer,
+        }
+    }
+
     /// Whether somebody was cut off from the mainland; none: he hears both sides, or there is no such node.
     fn side(&self, id: &NodeId) -> Option<bool> {
         if *id == self.user {
@@ -112,19 +151,22 @@ impl Wire for Line<'_> {
         admits
     }
 
-    fn carry(&mut self, dice: &mut StdRng, route: &Route, ask: Ask, now: Moment) -> Option<(Duration, Answer)> {
+    fn carry(&mut self, dice: &mut StdRng, route: &Route, mut ask: Ask, now: Moment) -> Option<(Duration, Answer)> {
         let Route { guard, middle, holder, back } = route;
+        let due = self.pay(holder, &mut ask);
         let user = self.user;
         let request = (now, self.sights.mark());
         let (at, came) = self.pass(dice, [&user, guard, middle, holder], request)?;
         let wanted = Wanted::from(&ask);
         self.see(holder, at, What::Asked { from: *middle, came, wanted });
         // Done, whether or not the receipt comes back.
-        let answer = self.nodes.get_mut(holder)?.answer(ask)?;
+        let node = self.nodes.get_mut(holder)?;
+        let at = at + node.stalls(&ask);
+        let answer = node.answer(ask)?;
         let left = self.sights.mark();
         self.see(holder, at, What::Answered { to: *back, came, left });
         let (at, _) = self.pass(dice, [holder, back, guard, &user], (at, left))?;
-        Some((at.since(now), answer))
+        Some((at.since(now), self.heed_price(holder, due, answer)))
     }
 
     fn scout(&mut self, dice: &mut StdRng, route: &Route, now: Moment) -> Option<Duration> {
