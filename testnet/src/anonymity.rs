@@ -11,6 +11,7 @@ pub mod crowd;
 pub mod linking;
 pub mod model;
 pub mod sights;
+mod verdict;
 mod world;
 
 use std::fmt;
@@ -18,8 +19,8 @@ use std::fmt;
 use serde::Serialize;
 
 use affinity::Clue;
-use chance::Rate;
 use crowd::Batch;
+pub use verdict::{Outcome, Verdict};
 
 /// What is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,43 +63,5 @@ pub struct Seating {
 impl fmt::Display for Seating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} prefixes", self.seats, self.prefixes)
-    }
-}
-
-/// Whether a bound holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
-    /// What is bounded.
-    pub about: About,
-    /// The coalition's part of the nodes; none where all look on.
-    pub coalition: Option<f64>,
-    /// What is bounded, in words.
-    pub what: String,
-    /// What was measured.
-    pub seen: f64,
-    /// The most that is promised.
-    pub bound: f64,
-    /// Whether it holds, or is broken by no more than chance may.
-    pub kept: bool,
-}
-
-impl Verdict {
-    fn new(about: About, coalition: Option<f64>, (seen, bound): (f64, f64), kept: bool) -> Self {
-        let with = coalition.map_or_else(String::new, |part| format!(", c = {part}"));
-        let what = match about {
-            About::Linked { requests } => format!("linked after {requests} requests{with}"),
-            About::LinkedAmong { nodes } => format!("linked in the network of {nodes} nodes{with}"),
-            About::Guards(seating) => format!("bad among guards drawn{with}, {seating}"),
-            About::Relays(seating) => format!("bad among relays drawn{with}, {seating}"),
-            About::Sights => "sights of a client beside its guard's".to_owned(),
-            About::OneFile { clue, batch } => {
-                format!("shards of one file told by \"{}\"{with}, files {}", clue.name(), batch.name())
-            }
-        };
-        Self { about, coalition, what, seen, bound, kept }
-    }
-
-    fn rate(about: About, coalition: f64, rate: Rate, bound: f64) -> Self {
-        Self::new(about, Some(coalition), (rate.share, bound), !rate.is_above(bound))
     }
 }

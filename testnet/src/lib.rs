@@ -10,6 +10,7 @@
 //! - [`memory`]: a whole network in one process, for tests.
 //! - [`model`]: how long a stripe lives while nodes come and go, computed and simulated.
 //! - [`process`]: a network of `pald` processes on loopback: up, kill, start, down; `pal` run against it and measured.
+//! - [`rank`]: percentiles, the same way everywhere.
 //! - [`results`]: the page of results and its pictures.
 //! - [`scenario`]: what befalls a network, as data, and the stages on which it is played.
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
@@ -31,6 +32,7 @@ pub mod liars;
 pub mod memory;
 pub mod model;
 pub mod process;
+pub mod rank;
 pub mod results;
 pub mod sample;
 pub mod scenario;

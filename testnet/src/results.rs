@@ -23,9 +23,9 @@ use palimpsest_client::coding::Survive;
 use palimpsest_proto::record::RecordError;
 use serde::Serialize;
 
-use crate::anonymity::Verdict;
 use crate::anonymity::crowd::{self, CrowdError, CrowdOptions, CrowdReport};
 use crate::anonymity::model::{self, ModelOptions, ModelReport};
+use crate::anonymity::{self, Verdict};
 use crate::docker::speed::SpeedReport;
 use crate::scenario::StageKind;
 use crate::sim::{self, Part, SimError};
@@ -38,8 +38,12 @@ use plays::{Container, Outcome, Place, Play, Told};
 const HOPS_NODES: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
 /// What is simulated, and how often: so often that chance alone breaks no bound, within minutes. That fewer than one fetch in a thousand
 /// fails shows after three thousand: see `docs/simulation.md`.
-const SIMULATED: [(&[Part], usize); 2] =
-    [(&[Part::Lookups, Part::Load, Part::Durability, Part::Sync, Part::Adversaries], 500), (&[Part::Movement], 10_000)];
+const SIMULATED: [Simulated; 4] = [
+    Simulated { parts: &[Part::Lookups, Part::Movement], nodes: [10_000, 1_000], trials: [10_000, 2_000], years: None },
+    Simulated { parts: &[Part::Load, Part::Sync], nodes: [10_000, 1_000], trials: [500, 100], years: None },
+    Simulated { parts: &[Part::Adversaries], nodes: [10_000, 1_000], trials: [500, 100], years: None },
+    Simulated { parts: &[Part::Durability], nodes: [500, 300], trials: [1, 1], years: Some([3.0, 0.3]) },
+];
 /// What is killed when files are fetched, in percent.
 const KILLED: [u32; 4] = [30, 50, 60, 70];
 /// The coalitions, and those among real nodes.
@@ -49,6 +53,14 @@ const CROWD_COALITIONS: [f64; 3] = [0.1, 0.2, 0.4];
 const CROWD_BYTES: usize = 5 << 20;
 const CROWD_SPREAD: Duration = Duration::from_secs(30);
 const CROWD_READERS: usize = 2;
+
+/// A part of what is simulated; each figure for the page, and for the quick version.
+struct Simulated {
+    parts: &'static [Part],
+    nodes: [usize; 2],
+    trials: [usize; 2],
+    years: Option<[f64; 2]>,
+}
 
 /// How much to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +130,7 @@ pub enum ResultsError {
 /// Measures all that this program can by itself. `note` is told what begins.
 ///
 /// # Errors
-/// What cannot be measured at all. A bound that does not hold is no error: [`Results::is_kept`].
+/// What cannot be measured at all. A bound that does not hold is no error: [`Results::outcome`].
 pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str)) -> Result<Results, ResultsError> {
     let Options { seed, is_quick, ref containers, ref place } = *options;
     let mut survival = Vec::new();
@@ -132,9 +144,10 @@ pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str
     }
     note("simulation");
     let mut simulations = Vec::new();
-    for (parts, trials) in SIMULATED {
-        let (nodes, trials) = if is_quick { (1_000, trials / 5) } else { (10_000, trials) };
-        simulations.push(sim::measure(&sim::Options::new(parts.to_vec(), nodes, seed, trials))?);
+    let size = usize::from(is_quick);
+    for Simulated { parts, nodes, trials, years } in SIMULATED {
+        let options = sim::Options::new(parts.to_vec(), nodes[size], seed, trials[size]);
+        simulations.push(sim::measure(&sim::Options { years: years.map(|years| years[size]), ..options })?);
     }
     let mut hops = Vec::new();
     for nodes in HOPS_NODES.into_iter().filter(|nodes| !is_quick || *nodes <= 3_000) {
@@ -179,15 +192,16 @@ fn told<T>(outcome: &Outcome<T>, note: &impl Fn(&str)) {
 }
 
 impl Results {
-    /// Whether all that was measured is as it should be, and nothing broke off.
-    pub fn is_kept(&self) -> bool {
-        self.survival.iter().all(survival::Report::agrees)
+    /// What all of it comes to: whether it is as it should be, and nothing broke off.
+    pub fn outcome(&self) -> anonymity::Outcome {
+        // Of these no miss is known.
+        let others = self.survival.iter().all(survival::Report::agrees)
             && self.simulations.iter().flat_map(|report| &report.bounds).all(|bound| bound.kept)
-            && self.verdicts.iter().all(|verdict| verdict.kept)
             && self.figures.iter().all(|figure| figure.kept != Some(false))
             && self.plays.iter().all(|play| play.outcome.measured().map_or(true, Told::is_kept))
             && !self.broke_off()
-            && glance::lines(self).iter().all(|line| line.word != Word::Judged(false))
+            && glance::lines(self).iter().all(|line| line.word != Word::Judged(false));
+        if others { anonymity::Outcome::of(&self.verdicts) } else { anonymity::Outcome::NewMisses }
     }
 
     /// Whether something that was played broke off: of its network something may be left.

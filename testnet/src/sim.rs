@@ -13,6 +13,7 @@
 
 mod account;
 pub mod adversaries;
+mod bound;
 pub(crate) mod client;
 pub mod durability;
 mod kademlia;
@@ -22,6 +23,8 @@ pub mod movement;
 pub(crate) mod reader;
 pub mod sync;
 pub(crate) mod world;
+
+pub use bound::Bound;
 
 use lookups::FULL_STRIPE;
 use palimpsest_proto::params::TABLE_NODES_MAX;
@@ -140,8 +143,10 @@ pub enum SimError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Look-ups find what they are for.
+    /// Look-ups find what they are for, as programs make them.
     Found,
+    /// Look-ups by Kademlia do, which is a model.
+    FoundByKademlia,
     /// Look-ups are short.
     Hops,
     /// Little moves when a node joins or leaves.
@@ -152,45 +157,12 @@ pub enum Goal {
     Load,
     /// No stripe is lost.
     Lasts,
+    /// None is out of reach meanwhile, and there was something to repair.
+    Repaired,
     /// Stripes are fetched among lying holders.
     AmongLiars,
     /// Stripes are fetched though ids were ground next to them.
     AmongSybils,
-}
-
-/// One figure that was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Bound {
-    /// What it is about.
-    pub goal: Goal,
-    /// Of what.
-    pub what: String,
-    /// The figure.
-    pub measured: f64,
-    /// Its bound.
-    pub bound: f64,
-    /// Whether the bound is the least that is wanted; else it is the most.
-    pub is_least: bool,
-    /// Whether it is kept.
-    pub kept: bool,
-}
-
-impl Bound {
-    fn at_least(goal: Goal, what: String, measured: f64, bound: f64) -> Bound {
-        Bound { goal, what, measured, bound, is_least: true, kept: measured >= bound }
-    }
-
-    fn at_most(goal: Goal, what: String, measured: f64, bound: f64) -> Bound {
-        Bound { goal, what, measured, bound, is_least: false, kept: measured <= bound }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bound { what, measured, bound, .. } = self;
-        let (kept, side) = (if self.kept { "kept" } else { "BROKEN" }, if self.is_least { "≥" } else { "≤" });
-        write!(f, "{kept:6}  {what}: {measured:.4} ({side} {bound:.4})")
-    }
 }
 
 /// What came of it.

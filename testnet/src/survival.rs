@@ -1,6 +1,7 @@
 //! Survival, predicted and measured: files are published into a network in one process, nodes are killed, and each file is fetched by
 //! somebody who was never there. What was predicted is the chance by which geometry is chosen ([`loss`]), for where the
-//! shards truly lie.
+//! shards truly lie. The formula says how many survive on average; how far from that a network may be, since all its files share the
+//! dead, only dice say. So the formula is held against their mean, and what was fetched against their spread.
 //!
 //! Files are at most 128 KiB, so that each is one stripe. They are published for a smaller loss than they then meet, so that some are
 //! lost: where all survive, nothing is measured.
@@ -86,9 +87,9 @@ pub struct Point {
 }
 
 impl Point {
-    /// Whether what was measured lies where it should.
+    /// Whether what was measured lies where it should, and the formula tells what the dice tell.
     pub fn agrees(&self) -> bool {
-        self.predicted.contains(self.fetched)
+        self.predicted.contains(self.fetched) && self.predicted.is_consistent()
     }
 }
 
@@ -101,12 +102,14 @@ pub struct Drawn {
     pub predicted: f64,
     /// The part that survived in 1,000 draws.
     pub measured: f64,
+    /// Whether these agree, as far as so many draws tell.
+    pub agrees: bool,
 }
 
 impl Report {
     /// Whether all points agree.
     pub fn agrees(&self) -> bool {
-        self.fetched.iter().all(Point::agrees)
+        self.fetched.iter().all(Point::agrees) && self.drawn.iter().all(|drawn| drawn.agrees)
     }
 }
 
@@ -267,7 +270,7 @@ fn chances(files: &[File], killed: usize) -> Vec<f64> {
 
 /// What is to be expected: the mean by the formula, its spread by dice, since all files share the dead.
 fn predicted(files: &[File], killed: usize, dice: &mut SplitMix64) -> Interval {
-    interval(chances(files, killed).iter().sum(), outcomes(files, killed, dice))
+    interval(chances(files, killed).iter().sum(), files.len(), outcomes(files, killed, dice))
 }
 
 /// How many files are left in each of many draws of who is dead.
@@ -283,12 +286,13 @@ fn outcomes(files: &[File], killed: usize, dice: &mut SplitMix64) -> Vec<usize> 
 
 fn drawn(files: &[File], percent: u32, dice: &mut SplitMix64) -> Drawn {
     let nodes = files.first().map_or(0, |file| file.loads.len());
-    let killed = part(nodes, percent);
-    let left: usize = outcomes(files, killed, dice).iter().sum();
+    let interval = predicted(files, part(nodes, percent), dice);
+    let share = |count: f64| count / files.len() as f64;
     Drawn {
         killed_percent: percent,
-        predicted: chances(files, killed).iter().sum::<f64>() / files.len() as f64,
-        measured: left as f64 / (DRAWS * files.len()) as f64,
+        predicted: share(interval.mean),
+        measured: share(interval.drawn),
+        agrees: interval.is_consistent(),
     }
 }
 
@@ -321,11 +325,24 @@ mod tests {
             .collect();
         for percent in [50, 70, 80, 90] {
             let drawn = drawn(&files, percent, &mut dice);
-            assert!((drawn.predicted - drawn.measured).abs() < 0.01, "{drawn:?}");
+            assert!(drawn.agrees, "{drawn:?}");
         }
         let interval = predicted(&files, 24, &mut dice);
         assert!(interval.low > 0 && interval.high < 50, "{interval:?}");
-        assert!(interval.contains(interval.mean as usize) && !interval.contains(50));
+        assert!(interval.contains(interval.mean as usize) && !interval.contains(50) && interval.is_consistent());
+        // Were one shard more needed than the formula knows, that would show.
+        let wrong = chances(&files.iter().map(one_less_needed).collect::<Vec<_>>(), 24).iter().sum();
+        let point = |mean| Point {
+            killed_percent: 80,
+            predicted: Interval { mean, ..interval },
+            left: 0,
+            fetched: interval.low,
+        };
+        assert!(point(interval.mean).agrees() && !point(wrong).agrees(), "{wrong} {interval:?}");
+    }
+
+    fn one_less_needed(file: &File) -> File {
+        File::new(Capability::Inline(Bytes::new()), Bytes::new(), file.k - 1, file.holders.clone(), 30)
     }
 
     #[test]

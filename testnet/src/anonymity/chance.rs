@@ -39,6 +39,13 @@ impl Rate {
     }
 }
 
+/// The least true share that `hits` of `trials` show with 95 %, where nobody asks how great it may be (Clopper and Pearson, one-sided):
+/// of as many trials that all succeeded, all but three by their number.
+#[must_use]
+pub fn shown(hits: u64, trials: u64) -> f64 {
+    if hits == 0 { 0.0 } else { solve(|chance| tail(trials, hits, chance) < 0.05) }
+}
+
 /// The greatest number between 0 and 1 up to which `below` holds.
 fn solve(below: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
@@ -97,7 +104,7 @@ pub fn area(alike: &[f64], unlike: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rate, area, tail};
+    use super::{Rate, area, shown, tail};
 
     fn near(a: f64, b: f64) -> bool {
         (a - b).abs() < 1e-3
@@ -119,6 +126,13 @@ mod tests {
         let (none, all, unknown) = (Rate::of(0, 20), Rate::of(20, 20), Rate::of(0, 0));
         assert!(near(none.high, 0.1684) && none.low == 0.0 && near(all.low, 0.8316) && all.high == 1.0);
         assert!(unknown.low == 0.0 && unknown.high == 1.0 && !unknown.is_above(0.0));
+    }
+
+    #[test]
+    fn of_trials_that_all_succeed_all_but_three_by_their_number_are_shown() {
+        assert!([300_u64, 3_000].iter().all(|&trials| near(shown(trials, trials), 1.0 - 3.0 / trials as f64)));
+        assert!(near(shown(50, 50), 0.9418) && near(shown(95, 100), 0.8977));
+        assert_eq!((shown(0, 10), shown(0, 0)), (0.0, 0.0));
     }
 
     #[test]

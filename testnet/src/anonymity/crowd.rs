@@ -168,12 +168,12 @@ impl CrowdReport {
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
         let count = self.complaints.len() as f64;
-        let structure = Verdict::new(About::Sights, None, (count, 0.0), self.complaints.is_empty());
+        let structure = Verdict::at_most(About::Sights, None, count, 0.0);
         let about = About::LinkedAmong { nodes: self.nodes };
         let linked = self.linking.iter().map(|one| Verdict::rate(about, one.coalition, one.one_each, one.coalition));
         let affinity = self.affinity.iter().map(|one| {
             let about = About::OneFile { clue: one.clue, batch: one.batch };
-            Verdict::new(about, Some(one.coalition), (one.worth(), AUC_MOST), one.worth() <= AUC_MOST)
+            Verdict::at_most(about, Some(one.coalition), one.worth(), AUC_MOST)
         });
         std::iter::once(structure).chain(linked).chain(affinity).collect()
     }
@@ -467,3 +467,6 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ const GUARDS_A_YEAR: u64 = 3;
 pub const DRAWN_MOST: f64 = 1.2;
 /// Requests of each client whose relays are counted.
 const DRAWS: usize = 64;
+/// Bits by which numbers of clients are smaller than what tells one crowd of them from another.
+const CROWD_SHIFT: u32 = 32;
 
 /// What to play.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,9 +81,9 @@ pub struct After {
     /// Clients linked to at least one thing that they asked for: guard and holder were the coalition's.
     pub linked: Rate,
     /// The same, had they three guards and used them by turns.
-    pub linked_with_three: f64,
+    pub linked_with_three: Rate,
     /// The same, had they no guard, and a first relay of its own for each request.
-    pub linked_without: f64,
+    pub linked_without: Rate,
     /// Clients of whom the coalition knows one holder that they asked, though not for what: guard and middle.
     pub holder_known: f64,
     /// Clients whose guard the coalition knows for something that was asked for: holder, and middle or back relay. Whose guard it
@@ -233,8 +235,11 @@ fn live(world: &World, seed: u64, number: usize) -> Option<Life> {
     Some(Life { guards: numbers(&guards), sample: numbers(&sample), year: numbers(&year), requests })
 }
 
-/// Clients in one network, seen by one coalition after the other.
-fn linking(options: &ModelOptions) -> Result<Vec<Linking>, RecordError> {
+/// Clients in one network, seen by one coalition after the other: the first half of [`measure`].
+///
+/// # Errors
+/// As [`measure`].
+pub fn linking(options: &ModelOptions) -> Result<Vec<Linking>, RecordError> {
     let ModelOptions { nodes, clients, ref coalition, seed } = *options;
     let world = World::new(nodes, 0, Seats::Scattered, World::prefixes_of(nodes), seed)?;
     let mut tallies: Vec<Tally> = coalition.iter().map(|&part| Tally::new(part, nodes, seed)).collect();
@@ -287,14 +292,14 @@ impl Tally {
     }
 
     fn linking(&self) -> Linking {
-        let part = |hits: u64| Rate::of(hits, self.clients).share;
+        let rate = |hits: u64| Rate::of(hits, self.clients);
         let after = |(requests, known): (usize, &[u64; 5])| After {
             requests,
-            linked: Rate::of(known[0], self.clients),
-            linked_with_three: part(known[1]),
-            linked_without: part(known[2]),
-            holder_known: part(known[3]),
-            guard_known: part(known[4]),
+            linked: rate(known[0]),
+            linked_with_three: rate(known[1]),
+            linked_without: rate(known[2]),
+            holder_known: rate(known[3]).share,
+            guard_known: rate(known[4]).share,
         };
         let bad = self.bad.iter().filter(|bad| **bad).count();
         Linking {
@@ -311,8 +316,11 @@ pub(super) fn members(part: f64, nodes: usize) -> usize {
     ((part * nodes as f64).round() as usize).clamp(1, nodes)
 }
 
-/// A network for each coalition and each of its ways to sit.
-fn drawn(options: &ModelOptions) -> Result<Vec<Drawn>, RecordError> {
+/// A network, and clients, for each coalition and each of its ways to sit: the second half of [`measure`].
+///
+/// # Errors
+/// As [`measure`].
+pub fn drawn(options: &ModelOptions) -> Result<Vec<Drawn>, RecordError> {
     let ModelOptions { nodes, clients, ref coalition, seed } = *options;
     let many = World::prefixes_of(nodes);
     let ways = [
@@ -323,14 +331,16 @@ fn drawn(options: &ModelOptions) -> Result<Vec<Drawn>, RecordError> {
         (Seats::Apart, "each in a prefix of its own", 2),
     ];
     let mut drawn = Vec::new();
-    for &part in coalition {
+    for (size, &part) in coalition.iter().enumerate() {
         for (way, (seats, name, prefixes)) in ways.into_iter().enumerate() {
             let bad = members(part, nodes);
-            let world = World::new(nodes, bad, seats, prefixes, seed ^ (way as u64 + 1))?;
+            // A crowd and a network of their own: else each line would show the same luck.
+            let crowd = seed ^ ((size * ways.len() + way) as u64 + 1) << CROWD_SHIFT;
+            let world = World::new(nodes, bad, seats, prefixes, crowd)?;
             let (mut guards, mut relays, mut all, mut paths) = (0, 0, 0, 0);
             let bad_one = |id: &NodeId| u64::from(world.numbers.get(id).is_some_and(|number| *number < bad));
             for number in 0..clients {
-                let mut client = Client::new(seed, number, &world.table);
+                let mut client = Client::new(crowd, number, &world.table);
                 let Some(guard) = client.guard(&world.table, &[]) else { continue };
                 guards += bad_one(&guard);
                 let mut last = 0;

@@ -16,6 +16,7 @@ use super::error::DockerError;
 use super::netns::HOLDER;
 use super::{DockerNet, Side};
 use crate::process::{Home, Pal, TestnetError, find_program};
+use crate::rank::nearest_rank;
 use crate::sample;
 
 /// Where the straight bytes are handed out.
@@ -118,7 +119,7 @@ pub async fn measure(net: &DockerNet, options: &SpeedOptions) -> Result<SpeedRep
 fn middle(times: &[f64]) -> f64 {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    nearest_rank(&sorted, 50).copied().unwrap_or(f64::NAN)
 }
 
 /// Hands out so many bytes to the first who asks, and ends.

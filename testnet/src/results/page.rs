@@ -47,6 +47,7 @@ fn at_a_glance(out: &mut String, results: &Results) -> fmt::Result {
         let word = match line.word {
             Word::Judged(true) => "kept".to_owned(),
             Word::Judged(false) => NOT_KEPT.to_owned(),
+            Word::Known => format!("{NOT_KEPT}, as known"),
             Word::Told => String::new(),
             Word::Missing(command) => format!("`{command}`"),
         };
@@ -144,7 +145,7 @@ fn simulated(out: &mut String, results: &Results) -> fmt::Result {
     for bound in results.simulations.iter().flat_map(|report| &report.bounds) {
         let side = if bound.is_least { "≥" } else { "≤" };
         let (measured, asked) = (short(bound.measured), short(bound.bound));
-        writeln!(out, "| {} | {measured} | {side} {asked} | {} |", bound.what, kept_or_not(bound.kept))?;
+        writeln!(out, "| {} | {measured} | {side} {asked} | {} |", bound.what, bold(bound.kept, bound.verdict()))?;
     }
     writeln!(out)
 }
@@ -227,6 +228,11 @@ fn marked(cell: String, kept: bool) -> String {
 /// A share in percent, four digits at most.
 pub(super) fn percent(share: f64) -> String {
     format!("{} %", short((share * 1e6).round() / 1e4))
+}
+
+/// What is not kept stands out.
+fn bold(kept: bool, words: String) -> String {
+    if kept { words } else { format!("**{words}**") }
 }
 
 /// Four digits that count.

@@ -74,7 +74,7 @@ fn linked(results: &Results) -> Chart {
     }
     let without = coalitions
         .iter()
-        .filter_map(|one| one.after.last().map(|after| (percent(one.coalition), percent(after.linked_without))));
+        .filter_map(|one| one.after.last().map(|after| (percent(one.coalition), percent(after.linked_without.share))));
     series.push(Series { name: "without guards".to_owned(), mark: Mark::Dashed, values: without.collect() });
     Chart {
         title: "Readers linked to something that they fetched".to_owned(),

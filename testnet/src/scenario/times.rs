@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Deed, End, Kind, Story};
+use crate::rank::nearest_rank;
 
 /// How long deeds of one kind took, failed ones too.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -28,14 +29,9 @@ impl Times {
         let mut took: Vec<Duration> = deeds.iter().map(|deed| deed.took).collect();
         took.sort_unstable();
         let good = deeds.iter().filter(|deed| deed.end == End::Good).count();
-        let (p50_s, p95_s) = (percentile(&took, 50)?.as_secs_f64(), percentile(&took, 95)?.as_secs_f64());
+        let (p50_s, p95_s) = (nearest_rank(&took, 50)?.as_secs_f64(), nearest_rank(&took, 95)?.as_secs_f64());
         Some(Self { kind, count: deeds.len(), good, p50_s, p95_s })
     }
-}
-
-/// The time within which so many percent of them ended, by the nearest rank; `took` is in order.
-fn percentile(took: &[Duration], percent: usize) -> Option<Duration> {
-    took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 
 impl Story {

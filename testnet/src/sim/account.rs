@@ -50,11 +50,17 @@ impl Report {
 
 fn lookups(lines: &mut Vec<String>, part: &Lookups) {
     lines.extend([String::new(), "look-ups by the node table (what clients and nodes do)".to_owned()]);
-    lines.push(head(["dead", "liars", "bootstrap", "found", "hops", "asked"]));
+    lines.push(head(["dead", "liars", "bootstrap", "found", "of the 20", "hops", "asked"]));
     lines.extend(part.table.iter().map(|cell| {
-        let hops = [short(cell.hops), short(cell.asked)];
-        let [hops, asked] = hops;
-        row([whole(cell.dead), whole(cell.liars), cell.bootstrap.to_string(), percent(cell.success), hops, asked])
+        row([
+            whole(cell.dead),
+            whole(cell.liars),
+            cell.bootstrap.to_string(),
+            percent(cell.success),
+            percent(cell.found),
+            short(cell.hops),
+            short(cell.asked),
+        ])
     }));
     lines.extend([String::new(), "look-ups by Kademlia (a model)".to_owned()]);
     lines.push(head(["dead", "liars", "found", "of the 20", "hops", "most hops", "asked", "silent"]));

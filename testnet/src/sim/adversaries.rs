@@ -8,6 +8,7 @@ use super::lookups::FULL_STRIPE;
 use super::reader::{Beside, Manners, Meets, Read, read};
 use super::world::{World, announce, dice, key, locators, network_of, some_of};
 use super::{Bound, Goal, SimError};
+use crate::rank::nearest_rank;
 use palimpsest_proto::coding::{Survive, geometry};
 use palimpsest_proto::flow::Giver;
 use palimpsest_proto::ids::{Locator, NodeId};
@@ -151,13 +152,19 @@ pub(super) fn measure(nodes: usize, seed: u64, trials: usize, from_eclipsed: usi
 /// The bounds of the issue.
 pub(super) fn bounds(adversaries: &Adversaries) -> Vec<Bound> {
     let lying = adversaries.lying.iter().filter(|cell| cell.liars == ASKED_FOR).map(|cell| {
-        let Fetches { k, n, complete, .. } = cell.fetches;
-        Bound::at_least(Goal::AmongLiars, format!("fetches of {k} of {n} with 30 % lying holders"), complete, 0.999)
+        let Fetches { k, n, complete, fetches, .. } = cell.fetches;
+        Bound::share(
+            Goal::AmongLiars,
+            format!("fetches of {k} of {n} with 30 % lying holders"),
+            complete,
+            fetches,
+            0.999,
+        )
     });
     let made = adversaries.eclipsed.iter().filter(|cell| cell.ids == CANDIDATES && cell.density);
     let made = made.filter(|cell| cell.stage != Stage::BeforePublishing).map(|cell| {
         let what = format!("fetches with 20 ground ids at each locator ({:?})", cell.stage);
-        Bound::at_least(Goal::AmongSybils, what, cell.fetches.complete, 0.999)
+        Bound::share(Goal::AmongSybils, what, cell.fetches.complete, cell.fetches.fetches, 0.999)
     });
     lying.chain(made).collect()
 }
@@ -174,8 +181,8 @@ fn is_noticed(table: &NodeTable, locator: &Locator) -> bool {
 
 fn sum_up(mut reads: Vec<Read>, k: usize, n: usize) -> Fetches {
     reads.sort_by_key(|read| read.took);
-    let after = |part: f64| reads.get((part * (reads.len() - 1) as f64) as usize).map_or(Duration::ZERO, |r| r.took);
-    let (p50, p99) = (after(0.5).as_secs_f64(), after(0.99).as_secs_f64());
+    let after = |percent| nearest_rank(&reads, percent).map_or(Duration::ZERO, |read| read.took).as_secs_f64();
+    let (p50_seconds, p99_seconds) = (after(50), after(99));
     let count = reads.len() as f64;
     Fetches {
         k,
@@ -183,8 +190,8 @@ fn sum_up(mut reads: Vec<Read>, k: usize, n: usize) -> Fetches {
         fetches: reads.len(),
         complete: reads.iter().filter(|read| read.complete).count() as f64 / count,
         asked: reads.iter().map(|read| read.asked as f64).sum::<f64>() / count,
-        p50_seconds: p50,
-        p99_seconds: p99,
+        p50_seconds,
+        p99_seconds,
     }
 }
 
@@ -331,6 +338,13 @@ fn eclipse(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_fifty_fetches_the_slowest_is_the_99th_percentile() {
+        let read = |seconds| Read { complete: true, asked: 1, took: Duration::from_secs(seconds) };
+        let Fetches { p50_seconds, p99_seconds, .. } = sum_up((1..=50).map(read).collect(), 1, 2);
+        assert_eq!((p50_seconds, p99_seconds), (25.0, 50.0));
+    }
 
     /// Without the test of density the same ids cost the stripe: the measure can fail.
     #[test]

@@ -240,7 +240,7 @@ impl Gossip {
             news.known += 1;
             news_told += 1;
             let (known, born) = (news.known as usize, news.born);
-            if known == self.nodes.len() * 99 / 100 {
+            if known == (self.nodes.len() * 99).div_ceil(100) {
                 self.totals.spread += 1;
                 self.totals.spread_ms += now - born;
             }

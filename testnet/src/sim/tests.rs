@@ -39,6 +39,19 @@ fn holders_are_loaded_evenly() {
     must_keep(&tell(&[Part::Load], 500, 1, 100));
 }
 
+/// A season, so that there is much to repair where nodes live a month, and something where they live half a year.
+#[test]
+fn stripes_are_repaired_and_none_is_lost_or_out_of_reach() {
+    let options = Options { years: Some(0.3), ..Options::new(vec![Part::Durability], 150, 1, 1) };
+    let report = measure(&options).unwrap();
+    println!("{}", report.lines().join("\n"));
+    assert_eq!(report.bounds.len(), 12);
+    must_keep(&report);
+    // A time in which nothing breaks shows nothing.
+    let hour = measure(&Options { years: Some(0.001), ..options }).unwrap();
+    assert!(hour.verdict().unwrap_err().contains("repairs in"));
+}
+
 #[test]
 fn liars_and_ground_ids_do_not_keep_a_reader_from_its_stripe() {
     must_keep(&tell(&[Part::Adversaries], 600, 1, 50));

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use palimpsest_testnet::anonymity::Verdict;
 use palimpsest_testnet::anonymity::chance::Rate;
 use palimpsest_testnet::anonymity::crowd::{self, CrowdOptions, CrowdReport};
 use palimpsest_testnet::anonymity::model::{self, ModelOptions, ModelReport};
+use palimpsest_testnet::anonymity::{Outcome, Verdict};
 use palimpsest_testnet::process::Fraction;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ const CROWD_BYTES: usize = 5 << 20;
 const CROWD_SPREAD: Duration = Duration::from_secs(30);
 
 /// Measure what a coalition of nodes learns of readers and publishers, against the bounds that are promised. Exit code 1: one of
-/// them is broken.
+/// them is broken of which that was not known.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// The parts of the nodes that the coalition holds.
@@ -90,14 +90,16 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         verdicts.extend(report.verdicts());
         crowd = Some(report);
     }
+    let outcome = Outcome::of(&verdicts);
     if args.json {
-        say(&json!({"model": model, "memory": crowd, "verdicts": verdicts}).to_string());
+        say(&json!({"model": model, "memory": crowd, "verdicts": verdicts, "outcome": outcome}).to_string());
     } else {
         model.iter().for_each(show_model);
         crowd.iter().for_each(show_crowd);
         show_verdicts(&verdicts);
+        say(outcome.words());
     }
-    Ok(if verdicts.iter().all(|verdict| verdict.kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome == Outcome::NewMisses { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn percent(share: f64) -> String {
@@ -118,8 +120,8 @@ fn show_model(model: &ModelReport) {
                 percent(one.coalition),
                 after.requests,
                 with_interval(after.linked),
-                percent(after.linked_with_three),
-                percent(after.linked_without),
+                percent(after.linked_with_three.share),
+                percent(after.linked_without.share),
                 percent(after.holder_known),
                 percent(after.guard_known),
             ));
@@ -183,6 +185,7 @@ fn show_verdicts(verdicts: &[Verdict]) {
     let broken: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.kept).collect();
     say(&format!("{} of {} bounds hold", verdicts.len() - broken.len(), verdicts.len()));
     for verdict in broken {
-        say(&format!("  BROKEN {}: {:.3}, and at most {:.3} is promised", verdict.what, verdict.seen, verdict.bound));
+        let Verdict { what, seen, bound, .. } = verdict;
+        say(&format!("  {}: {what}: {seen:.3}, and at most {bound:.3} is promised", verdict.words()));
     }
 }

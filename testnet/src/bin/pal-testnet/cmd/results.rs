@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use palimpsest_testnet::anonymity::Outcome;
 use palimpsest_testnet::results::figures::Figure;
 use palimpsest_testnet::results::plays::{Container, Place};
 use palimpsest_testnet::results::{self, Options, Results, figures};
 use palimpsest_testnet::scenario::StageKind;
 
+use serde_json::json;
+
 use super::run::clean;
 use super::{Failure, apart, at, broken, say, workplace};
 
 /// Measure what this program can by itself, and write the page of results with its pictures. Exit code 1: something that was asked for
-/// is not reached, which the page says.
+/// is not reached, of which that was not known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the page; its pictures go into `results` there.
@@ -65,11 +68,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let measured = measured?;
     measured.write(&args.dir).map_err(broken)?;
     if args.json {
-        say(&serde_json::to_string(&measured).map_err(broken)?);
+        say(&json!({"measured": measured, "outcome": measured.outcome()}).to_string());
     } else {
         say(&format!("written: {}", args.dir.join("results.md").display()));
+        say(measured.outcome().words());
     }
-    Ok(if measured.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if measured.outcome() == Outcome::NewMisses { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn handed_in(files: &[PathBuf]) -> Result<Vec<Figure>, Failure> {

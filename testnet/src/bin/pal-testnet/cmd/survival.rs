@@ -50,7 +50,12 @@ fn table(report: &Report) {
     ));
     say("killed   predicted (95 of 100 cases)   left on disks   fetched");
     for point in fetched {
-        let (interval, verdict) = (point.predicted, if point.agrees() { "" } else { "   outside" });
+        let interval = point.predicted;
+        let verdict = match (interval.contains(point.fetched), interval.is_consistent()) {
+            (false, _) => "   outside",
+            (true, false) => "   the formula is not what dice say",
+            (true, true) => "",
+        };
         say(&format!(
             "{:>4} %   {:>7.1}   ({:>4} to {:>4})     {:>13}   {:>7}{verdict}",
             point.killed_percent, interval.mean, interval.low, interval.high, point.left, point.fetched
@@ -59,6 +64,7 @@ fn table(report: &Report) {
     say("\nthe same shards, 1,000 draws of who is dead, part of the files that survive");
     say("killed   predicted   measured");
     for point in drawn {
-        say(&format!("{:>4} %   {:>9.4}   {:>8.4}", point.killed_percent, point.predicted, point.measured));
+        let verdict = if point.agrees { "" } else { "   apart" };
+        say(&format!("{:>4} %   {:>9.4}   {:>8.4}{verdict}", point.killed_percent, point.predicted, point.measured));
     }
 }
