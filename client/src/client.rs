@@ -7,7 +7,7 @@ use crate::fetch::{self, FetchOptions, Fetched};
 use crate::holders::{self, Held};
 use crate::keep::{self, KeepOptions, Kept};
 use crate::keyring;
-use crate::net::Transport;
+use crate::net::{Multiaddr, Transport};
 use crate::progress::{Phase, Progress};
 use crate::publish::{self, PublishOptions, Published};
 use crate::session::{Session, SessionOptions};
@@ -186,6 +186,13 @@ impl Client {
     pub async fn known_holders(&self) -> Result<Vec<NodeId>, Error> {
         let table = self.session(&Progress::new()).await?.table();
         Ok(table.iter().filter(|(_, node)| node.signed().roles.holds).map(|(id, _)| *id).collect())
+    }
+
+    /// Where a node says that it is: what everybody knows who has its descriptor. Nothing of a node that this client does not know.
+    pub async fn addresses(&self, node: &NodeId) -> Result<Vec<Multiaddr>, Error> {
+        let table = self.session(&Progress::new()).await?.table();
+        let all = table.get(node).map(|entry| entry.signed().addresses.as_slice()).unwrap_or_default();
+        Ok(all.iter().filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok()).collect())
     }
 
     /// Prolongs the leases of all that `link` names, and puts back what is missing.

@@ -120,7 +120,7 @@ impl Steward {
         let placement = place(&table, descriptor.locators(), descriptor.geometry().k());
         let lives = |id: &&NodeId| self.session.chance(&table, &experience, id, now) >= PASSED_OVER;
         let holders = (0..placement.shards()).map(|shard| placement.candidates(shard).iter().find(lives).copied());
-        Found { holders: holders.collect(), ..Found::nothing(0) }
+        Found::of(holders.collect())
     }
 
     /// Who has these shards of the stripe; nothing is said of the others.

@@ -28,12 +28,21 @@ pub struct Found {
     pub holders: Vec<Option<NodeId>>,
     /// Shards that nobody was found to have, but that belong with our own guard, which is not asked.
     pub unasked: BTreeSet<u8>,
+    /// Shards that nobody was found to have, and that our own guard may have as others may: it is among their candidates.
+    pub with_guard: BTreeSet<u8>,
+    /// Shards that nobody was found to have, while somebody who may have them did not answer, or is taken for dead and was not asked.
+    pub unanswered: BTreeSet<u8>,
 }
 
 impl Found {
     /// Nothing of a stripe of `n` shards.
     pub fn nothing(n: usize) -> Found {
-        Found { holders: vec![None; n], unasked: BTreeSet::new() }
+        Found::of(vec![None; n])
+    }
+
+    /// What these are known to have, and nothing else.
+    pub fn of(holders: Vec<Option<NodeId>>) -> Found {
+        Found { holders, unasked: BTreeSet::new(), with_guard: BTreeSet::new(), unanswered: BTreeSet::new() }
     }
 
     /// How many shards are there.
@@ -55,6 +64,10 @@ struct Missing {
     candidates: Vec<NodeId>,
     /// Whether the candidates are followed by nobody else.
     last: bool,
+    /// Whether our own guard is among those who may have it.
+    with_guard: bool,
+    /// Whether somebody who may have it did not say, or was not asked as one who is dead.
+    unanswered: bool,
 }
 
 /// Whether a node has a missing shard.
@@ -73,21 +86,30 @@ impl Missing {
                 if !gone.contains(&node) {
                     return Some(node);
                 }
+                self.unanswered = true;
             }
             if std::mem::replace(&mut self.last, true) {
                 return None;
             }
             let table = session.table();
-            self.candidates = living(session, &table, whereabouts(&table, &self.locator).diversions);
+            self.likely(session, &table, whereabouts(&table, &self.locator).diversions);
         }
+    }
+
+    /// Takes those of the nodes for the next to be asked who likely live and are not our guard; notes whether there are others.
+    fn likely(&mut self, session: &Session, table: &NodeTable, nodes: Vec<NodeId>) {
+        let others = session.without_guard(nodes.clone());
+        self.with_guard |= others.len() < nodes.len();
+        self.candidates = living(session, table, &others);
+        self.unanswered |= self.candidates.len() < others.len();
     }
 }
 
-/// Those who likely live and are not our guard, the first last.
-fn living(session: &Session, table: &NodeTable, nodes: Vec<NodeId>) -> Vec<NodeId> {
+/// Those who likely live, the first last.
+fn living(session: &Session, table: &NodeTable, nodes: &[NodeId]) -> Vec<NodeId> {
     let (now, experience) = (moment(), session.experience());
     let lives = |id: &NodeId| session.chance(table, &experience, id, now) >= PASSED_OVER;
-    session.without_guard(nodes).into_iter().rev().filter(lives).collect()
+    nodes.iter().rev().copied().filter(lives).collect()
 }
 
 /// Asks for the shards of `descriptors`, all or `only` some, round by round: each missing one's next candidates.
@@ -112,8 +134,11 @@ pub(crate) async fn survey(
                 if session.is_guard_of_ours(all.first()) {
                     unasked.insert(index);
                 }
-                let candidates = living(session, &table, all);
-                missing.push(Missing { stripe, index, locator: *locator, candidates, last: false });
+                let (candidates, locator) = (Vec::new(), *locator);
+                let (last, with_guard, unanswered) = (false, false, false);
+                let mut shard = Missing { stripe, index, locator, candidates, last, with_guard, unanswered };
+                shard.likely(session, &table, all);
+                missing.push(shard);
             }
             found.push(Found { unasked, ..Found::nothing(descriptor.locators().len()) });
         }
@@ -135,6 +160,7 @@ pub(crate) async fn survey(
         }
         let ask = |some: &[Question]| Ask::Probe { locators: some.iter().map(|question| question.locator).collect() };
         let mut best: BTreeMap<usize, (usize, NodeId)> = BTreeMap::new();
+        let mut silent: BTreeSet<usize> = BTreeSet::new();
         for (node, Question { which, rank, .. }, there) in ask_bits(session, asked, ask).await {
             match there {
                 Some(true) => {
@@ -142,18 +168,31 @@ pub(crate) async fn survey(
                     *first = (*first).min((rank, node));
                 }
                 Some(false) => {}
-                None => _ = gone.insert(node),
+                None => {
+                    gone.insert(node);
+                    silent.insert(which);
+                }
             }
         }
         let mut which = 0;
-        missing.retain(|shard| {
+        missing.retain_mut(|shard| {
             let holder = best.get(&which).map(|(_, node)| *node);
+            shard.unanswered |= silent.contains(&which);
             which += 1;
             found[shard.stripe].holders[usize::from(shard.index)] = holder;
             holder.is_none()
         });
         progress.add_shards(best.len() as u64);
         at_once = if round == 0 { 1 } else { (at_once * 2).min(AT_ONCE_MAX) };
+    }
+    for Missing { stripe, index, with_guard, unanswered, .. } in missing {
+        let stripe = &mut found[stripe];
+        if with_guard {
+            stripe.with_guard.insert(index);
+        }
+        if unanswered {
+            stripe.unanswered.insert(index);
+        }
     }
     for stripe in &mut found {
         let holders = &stripe.holders;

@@ -14,6 +14,7 @@
 mod account;
 mod admin;
 mod choice;
+mod company;
 mod error;
 mod launch;
 mod pal;

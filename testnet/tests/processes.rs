@@ -20,6 +20,8 @@ const LONG: Duration = Duration::from_secs(240);
 /// How often something is begun anew that was over before it could be disturbed.
 const TRIES: u32 = 8;
 const NODES: u32 = 12;
+/// Nodes that all keep diaries.
+const WATCHED: u32 = 6;
 
 /// A network and its users, in a folder that goes with it.
 struct Place {
@@ -30,14 +32,18 @@ struct Place {
 
 impl Place {
     async fn up() -> Place {
+        Place::with(NODES, Cast::default()).await
+    }
+
+    async fn with(nodes: u32, cast: Cast) -> Place {
         let dir = tempfile::tempdir().unwrap();
         let options = UpOptions {
             dir: dir.path().join("net"),
-            nodes: NODES,
+            nodes,
             transport: Transport::Tcp,
             quota: Some("1G".to_owned()),
             pald: find_program("pald", None).unwrap(),
-            cast: Cast::default(),
+            cast,
             deadline: LONG,
         };
         let net = Testnet::up(options).await.unwrap();
@@ -295,4 +301,55 @@ async fn no_node_knows_what_it_keeps() {
     let run = place.run(&lonely, &args).await;
     refused(&run, 7, &[bootstrap]);
     assert!(!Path::new("x").exists());
+}
+
+/// A censor who has a link and some of the nodes, all of which keep diaries: the command names holders and users, tries an eclipse, and
+/// leaves nobody behind whom it brought.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_censor_says_what_it_achieved() {
+    let mut cast = Cast::default();
+    (0..WATCHED).for_each(|node| cast.part(node).diary = true);
+    let mut place = Place::with(WATCHED, cast).await;
+    let file = place.path("file");
+    sample::write(&file, 300_000, 1).unwrap();
+    let (path, user) = (file.to_str().unwrap(), place.home("user"));
+    let link = result(&place.run(&user, &["publish", "--json", path]).await)["link"].as_str().unwrap().to_owned();
+    assert!(place.fetch(&link, "copy").await.done());
+    // The command has the network for itself.
+    let dir = place.path("net");
+    drop(place.net.take());
+    let censor = async |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pal-testnet"));
+        command.args(["censor", &link, "--json", "--dir"]).arg(&dir).args(words).kill_on_drop(true);
+        let done = tokio::time::timeout(LONG, command.output()).await.unwrap().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice::<serde_json::Value>(&done.stdout).unwrap()
+    };
+    let alone = censor(&[]).await;
+    assert!(alone["users"].is_null() && alone["eclipse"].is_null() && alone["cost"]["touched"] == false, "{alone}");
+    assert_eq!(alone["holders"]["nodes"], WATCHED);
+    let holder = &alone["holders"]["holders"][0];
+    assert!(holder["id"].as_str().unwrap().len() == 64, "{holder}");
+    assert!(holder["addresses"][0].as_str().unwrap().starts_with("/ip4/127.0.0.1/tcp/"), "{holder}");
+    assert!(alone["holders"]["stripes"].as_array().unwrap().iter().all(|stripe| stripe["missing"] == 0), "{alone}");
+
+    let words = ["--coalition", "0,1,2,3,4,5", "--eclipse", "record", "--nodes", "1", "--drawn", "20"];
+    let all = censor(&words).await;
+    let users = &all["users"];
+    // The publisher and the reader; and this command before, which read the root.
+    assert!(users["publishers"] == 1 && users["readers"].as_u64() >= Some(2) && users["bound"] == 1.0, "{users}");
+    assert!(users["wrong"] == 0 && users["beyond"] == 0 && users["right"].as_u64() >= Some(3), "{users}");
+    let eclipse = &all["eclipse"];
+    assert!(
+        eclipse["honest"] == WATCHED && eclipse["drawn"] == 20 && eclipse["sybils"].as_u64() > Some(0),
+        "{eclipse}"
+    );
+    assert!(eclipse["meanwhile"]["failure"].is_null() && eclipse["before"]["failure"].is_null(), "{eclipse}");
+    let known = eclipse["known"].as_u64();
+    assert!(known == eclipse["sybils"].as_u64(), "the reader was among them: {eclipse}");
+
+    let net = Testnet::open(&dir).unwrap();
+    assert_eq!((net.nodes().len(), net.running().len()), (WATCHED as usize, WATCHED as usize));
+    assert!(!dir.join("node-006").exists() && !dir.join("node-006.log").exists());
+    place.net = Some(net);
 }

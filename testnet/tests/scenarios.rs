@@ -117,6 +117,14 @@ async fn a_stripe_that_is_eclipsed_is_fetched() {
     let verdicts = judge(&scenario.promises, &story);
     assert!(is_kept(&verdicts), "{verdicts:?}");
     assert!(story.accounts.len() > 24, "{} nodes", story.accounts.len());
+    // What was taken is told, and what the fetch after that took.
+    let taken = &story.eclipses[&1];
+    assert!((taken.drawn, taken.honest) == (60, 12) && taken.sybils + 12 == story.accounts.len(), "{taken:?}");
+    assert!(
+        taken.record.len() == 3 && taken.shards.len() > 12 && taken.shards.iter().all(|count| *count >= 2),
+        "{taken:?}"
+    );
+    assert!(story.fetch_after(1).unwrap().asked.unwrap() > 0 && story.fetch_after(2).is_none());
 }
 
 /// The nodes that newcomers are told of are dead: a stranger cannot enter, and one who was there before does.
@@ -245,6 +253,10 @@ async fn sybils_and_slow_peers_are_programs_too() {
     let verdicts = judge(&scenario.promises, &story);
     assert!(is_kept(&verdicts), "{verdicts:?}");
     assert!(story.accounts.len() >= 8, "{} nodes", story.accounts.len());
+    let taken = &story.eclipses[&1];
+    // So few that all nodes are among the nearest: each address has all Sybils, and none is taken.
+    assert_eq!((taken.honest, taken.record.clone(), taken.record_taken), (6, vec![taken.sybils; 3], 0), "{taken:?}");
+    assert!(story.fetch_after(1).unwrap().asked.unwrap() > 0, "{:?}", story.deeds);
     assert!(story.ended_slow.is_some());
 }
 

@@ -57,7 +57,7 @@ impl Publish<'_> {
                 .iter_mut()
                 .filter(|holder| holder.is_some_and(|id| liars.contains(&id)))
                 .for_each(|one| *one = None);
-            let found = Found { holders: holders.clone(), unasked: BTreeSet::new() };
+            let found = Found::of(holders.clone());
             let Ok(repaired) = repair(self.session, descriptor, &found, &found.missing(), self.lease_until).await
             else {
                 return false;

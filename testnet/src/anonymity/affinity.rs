@@ -191,7 +191,7 @@ pub fn known(pooled: &[Seen], places: &HashMap<Locator, f64>) -> HashMap<Locator
                     known.fetched.push(one.at);
                 }
             }
-            Wanted::Other => {}
+            Wanted::PutRecord(_) | Wanted::GetRecord(_) | Wanted::Other => {}
         }
     }
     known

@@ -25,6 +25,17 @@ pub struct Guess {
     pub came: Mark,
     /// Who it was, as it is believed.
     pub client: NodeId,
+    /// Why.
+    pub by: Evidence,
+}
+
+/// What a guess goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Guard, middle relay and holder are the coalition's: it is the same packet.
+    Packet,
+    /// Guard and holder are: the client's packet left for the relay from which the request came, at such a time.
+    TimeAndRelays,
 }
 
 /// A packet that a guard passed on for a client, or to one.
@@ -61,7 +72,7 @@ pub fn guesses(pooled: &[Seen], members: &BTreeSet<NodeId>) -> Vec<Guess> {
         let What::Asked { from, came, .. } = one.what else { return None };
         // The middle relay is ours: no need to guess.
         if let Some(earlier) = passed.get(&came) {
-            return clients.get(earlier).map(|client| Guess { came, client: *client });
+            return clients.get(earlier).map(|client| Guess { came, client: *client, by: Evidence::Packet });
         }
         let before = leaving.get(&from)?;
         let end = before.partition_point(|packet| packet.at <= one.at);
@@ -75,7 +86,7 @@ pub fn guesses(pooled: &[Seen], members: &BTreeSet<NodeId>) -> Vec<Guess> {
             way_there + back.unwrap_or(2 * WINDOW)
         };
         let best = recent.min_by_key(|packet| strangeness(packet))?;
-        (strangeness(best) <= WINDOW).then_some(Guess { came, client: best.client })
+        (strangeness(best) <= WINDOW).then_some(Guess { came, client: best.client, by: Evidence::TimeAndRelays })
     };
     pooled.iter().filter_map(guess).collect()
 }
@@ -84,7 +95,7 @@ pub fn guesses(pooled: &[Seen], members: &BTreeSet<NodeId>) -> Vec<Guess> {
 mod tests {
     use super::super::sights::tests::{CLIENT, id, request};
     use super::super::sights::{Seen, journeys};
-    use super::guesses;
+    use super::{Evidence, guesses};
     use palimpsest_proto::ids::NodeId;
     use std::collections::BTreeSet;
 
@@ -113,6 +124,12 @@ mod tests {
         assert_eq!(named(&[0, 2, 4]), (2, 0));
         assert_eq!(named(&[0, 1, 2, 4]), (2, 0));
         assert_eq!(named(&[0, 2]), (1, 0));
+        let members = (0..6).map(id).collect();
+        let by = |nodes: &[usize]| {
+            let pooled: Vec<Seen> = two_clients().into_iter().filter(|one| nodes.contains(&one.node)).collect();
+            guesses(&pooled, &members).iter().map(|guess| guess.by).collect::<Vec<_>>()
+        };
+        assert_eq!((by(&[0, 1, 2]), by(&[0, 2])), (vec![Evidence::Packet], vec![Evidence::TimeAndRelays]));
     }
 
     #[test]

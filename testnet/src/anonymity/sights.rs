@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use palimpsest_node::hostile::{Mark, Onlooker, Sight};
-use palimpsest_proto::ids::{Locator, NodeId};
+use palimpsest_proto::ids::{Locator, NodeId, RecordAddress};
 use palimpsest_proto::message::Ask;
 use palimpsest_proto::time::Timestamp;
 
@@ -74,6 +74,10 @@ pub enum Wanted {
     Store(Locator, Timestamp),
     /// A shard.
     Fetch(Locator),
+    /// That a record is kept.
+    PutRecord(RecordAddress),
+    /// A record.
+    GetRecord(RecordAddress),
     /// Something else.
     Other,
 }
@@ -83,6 +87,8 @@ impl From<&Ask> for Wanted {
         match ask {
             Ask::Store { lease_until, shard, .. } => Wanted::Store(shard.locator(), *lease_until),
             Ask::Fetch { locator } => Wanted::Fetch(*locator),
+            Ask::PutRecord { address, .. } => Wanted::PutRecord(*address),
+            Ask::GetRecord { address } => Wanted::GetRecord(*address),
             _ => Wanted::Other,
         }
     }
@@ -202,7 +208,7 @@ pub fn complaints(seen: &[Seen], members: &[NodeId], guards: &HashMap<NodeId, BT
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{Journey, Seen, Wanted, What, complaints, journeys};
     use palimpsest_node::hostile::Mark;
     use palimpsest_proto::ids::{Locator, NodeId};

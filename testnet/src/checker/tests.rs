@@ -5,7 +5,7 @@ use crate::process::Fraction;
 use crate::scenario::{Account, Deed, Disk, End, Flooded, Kind, Pooled, Promises, Rubbish, Story, Tables, Watched};
 
 fn deed(kind: Kind, end: End) -> Deed {
-    Deed { step: 0, kind, took: Duration::from_secs(1), end }
+    Deed { step: 0, kind, took: Duration::from_secs(1), end, asked: None }
 }
 
 fn promises(fetched: f64) -> Promises {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use palimpsest_node::config::Onlooker;
 use palimpsest_node::hostile::Mark;
-use palimpsest_proto::ids::{Locator, NodeId};
+use palimpsest_proto::ids::{Locator, NodeId, RecordAddress};
 use palimpsest_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ enum Saw {
     Passed { from: Hex, next: Hex, came: u64, left: u64 },
     Stored { from: Hex, came: u64, locator: Hex, until_s: u64 },
     Fetched { from: Hex, came: u64, locator: Hex },
+    PutRecord { from: Hex, came: u64, address: Hex },
+    GotRecord { from: Hex, came: u64, address: Hex },
     Asked { from: Hex, came: u64 },
     Answered { to: Hex, came: u64, left: u64 },
 }
@@ -114,6 +116,19 @@ impl Diary {
         }
         Ok(seen)
     }
+
+    /// What the nodes with these folders saw, in order; they are numbered from 0.
+    ///
+    /// # Errors
+    /// As of [`Diary::read`].
+    pub fn read_all(folders: impl Iterator<Item = PathBuf>) -> Result<Vec<Seen>, DiaryError> {
+        let mut seen = Vec::new();
+        for (node, folder) in folders.enumerate() {
+            seen.extend(Self::read(&folder, node)?);
+        }
+        seen.sort_by_key(|one| one.at);
+        Ok(seen)
+    }
 }
 
 impl From<What> for Saw {
@@ -129,6 +144,8 @@ impl From<What> for Saw {
                         Saw::Stored { from, came, locator: Hex(locator.0), until_s: until.0 }
                     }
                     Wanted::Fetch(locator) => Saw::Fetched { from, came, locator: Hex(locator.0) },
+                    Wanted::PutRecord(address) => Saw::PutRecord { from, came, address: Hex(address.0) },
+                    Wanted::GetRecord(address) => Saw::GotRecord { from, came, address: Hex(address.0) },
                     Wanted::Other => Saw::Asked { from, came },
                 }
             }
@@ -148,6 +165,8 @@ impl From<Saw> for What {
                 asked(from, came, Wanted::Store(Locator(locator.0), Timestamp(until_s)))
             }
             Saw::Fetched { from, came, locator } => asked(from, came, Wanted::Fetch(Locator(locator.0))),
+            Saw::PutRecord { from, came, address } => asked(from, came, Wanted::PutRecord(RecordAddress(address.0))),
+            Saw::GotRecord { from, came, address } => asked(from, came, Wanted::GetRecord(RecordAddress(address.0))),
             Saw::Asked { from, came } => asked(from, came, Wanted::Other),
             Saw::Answered { to, came, left } => What::Answered { to: NodeId(to.0), came: Mark(came), left: Mark(left) },
         }
@@ -159,7 +178,7 @@ mod tests {
     use std::io::Write;
 
     use palimpsest_node::hostile::{Mark, Sight, Way};
-    use palimpsest_proto::ids::{Locator, NodeId};
+    use palimpsest_proto::ids::{Locator, NodeId, RecordAddress};
     use palimpsest_proto::message::Ask;
     use palimpsest_proto::onion::Size;
 
@@ -177,6 +196,8 @@ mod tests {
         // Started again, it goes on.
         let onlooker = Diary::begin(dir.path()).unwrap();
         onlooker.0(Sight::Answered { came: Mark(3), to: other, size: Size::Large, left: Mark(4) });
+        let address = RecordAddress([4; 32]);
+        onlooker.0(Sight::Asked { from: one, came: Mark(5), ask: Ask::GetRecord { address } });
         let path = dir.path().join(DIARY_FILE);
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"at_ns\":").unwrap();
@@ -189,9 +210,10 @@ mod tests {
                 What::Passed { from: one, next: other, came: Mark(u64::MAX), left: Mark(2) },
                 What::Asked { from: one, came: Mark(3), wanted: Wanted::Fetch(locator) },
                 What::Answered { to: other, came: Mark(3), left: Mark(4) },
+                What::Asked { from: one, came: Mark(5), wanted: Wanted::GetRecord(address) },
             ]
         );
         file.write_all(b"\n").unwrap();
-        assert!(matches!(Diary::read(dir.path(), 3), Err(DiaryError::Line { line: 4, .. })));
+        assert!(matches!(Diary::read(dir.path(), 3), Err(DiaryError::Line { line: 5, .. })));
     }
 }

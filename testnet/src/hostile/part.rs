@@ -9,6 +9,7 @@ use std::sync::Arc;
 use libp2p::Multiaddr;
 use palimpsest_client::keyring;
 use palimpsest_node::NodeConfig;
+use palimpsest_proto::crypto::NodeKey;
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,12 @@ impl Part {
     pub fn text(&self) -> String {
         // Names and numbers: no such thing fails to be written.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The id of its key, where that is given.
+    #[must_use]
+    pub fn id(&self) -> Option<NodeId> {
+        self.identity.map(|Hex(seed)| NodeKey::from_seed(&Secret::new(seed)).id())
     }
 
     /// Makes a node's configuration that of one that plays this part. To be called where tasks can be begun.

@@ -216,7 +216,12 @@ impl Run {
         let said =
             String::from_utf8_lossy(if self.stderr.is_empty() { &self.stdout } else { &self.stderr }).into_owned();
         match said.lines().rev().find(|line| !line.trim().is_empty()) {
-            Some(last) => format!("{fate}: {}", last.trim()),
+            Some(last) => {
+                // In words also where it spoke JSON.
+                let object: Option<Value> = serde_json::from_str(last).ok();
+                let message = object.as_ref().and_then(|object| object["message"].as_str());
+                format!("{fate}: {}", message.unwrap_or(last).trim())
+            }
             None => fate,
         }
     }
@@ -314,6 +319,8 @@ mod tests {
         let run = say("echo one >&2; echo two >&2; exit 5", LONG).await;
         assert_eq!(run.complaint(), "exit code 5: two");
         assert!(run.link().is_none() && run.result().is_none() && run.first_byte.is_none());
+        let run = say("echo '{\"type\":\"error\",\"message\":\"no root\"}' >&2; exit 4", LONG).await;
+        assert_eq!(run.complaint(), "exit code 4: no root");
     }
 
     #[tokio::test]

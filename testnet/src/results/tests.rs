@@ -151,7 +151,7 @@ fn survived() -> survival::Report {
 fn played(name: &'static str, stage: &'static str, seconds: f64) -> Play {
     let (_, text) = SHIPPED.into_iter().find(|(shipped, _)| *shipped == name).unwrap();
     let scenario: Scenario = text.parse().unwrap();
-    let deed = |kind| Deed { step: 0, kind, took: Duration::from_secs_f64(seconds), end: End::Good };
+    let deed = |kind| Deed { step: 0, kind, took: Duration::from_secs_f64(seconds), end: End::Good, asked: None };
     let accounts = vec![Account { node: 0, used: 1, quota: 2, paid: 0, unpaid: 0 }];
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()), bytes: Some(1) }];
     let story = Story { deeds: Kind::ALL.map(deed).into(), accounts, disks, ..Story::default() };

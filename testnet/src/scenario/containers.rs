@@ -15,8 +15,9 @@ use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
 use super::{Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
+use crate::censor::eclipse::Taken;
 use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
-use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex};
+use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex, Part};
 use crate::liars::Plot;
 use crate::process::{Transport, Way, find_program};
 use crate::search::Canary;
@@ -36,8 +37,10 @@ pub(super) struct Stage {
     /// What those who lie about the table agreed on, and which nodes they are.
     lies: Option<(Arc<Plot>, Vec<u32>)>,
     pub(super) slow: Option<SlowProgram>,
-    /// All nodes that ever were, by number.
+    /// All nodes that were there from the beginning, by number.
     members: Vec<NodeId>,
+    /// Those that came to eclipse something.
+    sybils: Vec<NodeId>,
 }
 
 /// The name of the network that this process plays on.
@@ -74,8 +77,10 @@ impl Stage {
             Err(error) => return Err(error.and(net.down().await.err())),
         };
         let (nodes, coalition, theatre) = (scenario.nodes, scenario.coalition, theatre.clone());
-        let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members: Vec::new() };
-        if stage.lies.is_some() || stage.coalition.is_some() {
+        let (members, sybils) = (Vec::new(), Vec::new());
+        let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members, sybils };
+        let eclipses = scenario.steps.iter().any(|step| matches!(step, Step::Eclipse { .. }));
+        if eclipses || stage.lies.is_some() || stage.coalition.is_some() {
             stage.members = match stage.ids().await {
                 Ok(members) => members,
                 Err(error) => return Err(error.and(stage.close().await.err())),
@@ -96,11 +101,13 @@ impl Stage {
         ids.ok_or_else(|| broken("a node does not say who it is"))
     }
 
-    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         let bootstrap = self.net.plan().bootstrap().join("\n");
         let there = self.net.plan().nodes.len();
-        let parts = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
-        self.net.add(parts, UP_DEADLINE).await.map_err(lacks_tool)
+        let (places, parts) = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
+        self.sybils.extend(parts.iter().filter_map(Part::id));
+        self.net.add(parts, UP_DEADLINE).await.map_err(lacks_tool)?;
+        Ok(Taken::count(&places, &self.members, &self.sybils, eclipse.drawn))
     }
 
     /// What the nodes wrote down, where they did.

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use palimpsest_client::net::Transport;
-use palimpsest_client::{Capability, Client, ClientOptions, Progress};
-use palimpsest_proto::ids::{Locator, Position, RecordAddress};
+use palimpsest_client::{Capability, Client, ClientOptions};
+use palimpsest_proto::ids::Position;
 use palimpsest_proto::secret::Secret;
 
 use super::stage::{StageError, broken};
-use super::{Eclipsed, Lie, NODES};
-use crate::hostile::{Hex, Part};
+use super::{Eclipsed, NODES};
+use crate::censor::eclipse::{Places, part};
+use crate::hostile::Part;
 use crate::sybils;
 
 /// How long somebody takes to enter who looks for the places, at most.
@@ -30,22 +31,21 @@ pub(super) struct Eclipse<'a> {
 }
 
 impl Eclipse<'_> {
-    /// The places of a root that nodes can lie next to, as anybody finds them who has the link.
+    /// The places of the root, as anybody finds them who has the link.
     ///
     /// # Errors
     /// The first file has no such places, or its root cannot be had.
-    pub(super) async fn places(&self, censor: &Client) -> Result<Vec<Position>, StageError> {
+    pub(super) async fn places(&self, censor: &Client) -> Result<Places, StageError> {
         let link: Capability = self.link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
-        match (self.of, &link) {
-            (Eclipsed::Record, Capability::Read { root, .. }) => {
-                Ok(root.record_addresses().iter().map(RecordAddress::position).collect())
-            }
-            (Eclipsed::Stripe, Capability::Read { .. }) => {
-                let held = censor.holders(&link, 1, &Progress::new()).await.map_err(broken)?;
-                let root = held.first().ok_or_else(|| broken("the first file has no root"))?;
-                Ok(root.descriptor.locators().iter().map(Locator::position).collect())
-            }
-            _ => Err(broken("the first file has no record")),
+        let places = Places::find(censor, &link).await.map_err(broken)?;
+        places.ok_or_else(|| broken("the first file has no record"))
+    }
+
+    /// Those of the places that nodes are to lie next to.
+    pub(super) fn aim(&self, places: &Places) -> Vec<Position> {
+        match self.of {
+            Eclipsed::Record => places.record.clone(),
+            Eclipsed::Stripe => places.shards.clone(),
         }
     }
 
@@ -53,8 +53,8 @@ impl Eclipse<'_> {
     ///
     /// # Errors
     /// There would be more nodes than one machine plays.
-    pub(super) async fn ground(self, places: Vec<Position>, there: usize) -> Result<Vec<Secret>, StageError> {
-        let (nodes, drawn, seed) = (self.nodes, self.drawn, self.seed);
+    pub(super) async fn ground(self, places: &Places, there: usize) -> Result<Vec<Secret>, StageError> {
+        let (places, nodes, drawn, seed) = (self.aim(places), self.nodes, self.drawn, self.seed);
         let ground = tokio::task::spawn_blocking(move || sybils::grind(&places, nodes, drawn, seed));
         let ground = ground.await.map_err(broken)?;
         if there + ground.len() > *NODES.end() as usize {
@@ -63,12 +63,16 @@ impl Eclipse<'_> {
         Ok(ground)
     }
 
-    /// The parts of these nodes, where they are programs: they say that they keep all, keep nothing, and deny it. The places are
-    /// looked up by a client in `dir`.
+    /// The places of the root, and the parts of these nodes, where they are programs. The places are looked up by a client in `dir`.
     ///
     /// # Errors
     /// As of [`Eclipse::places`] and [`Eclipse::ground`].
-    pub(super) async fn parts(self, dir: &Path, bootstrap: &str, there: usize) -> Result<Vec<Part>, StageError> {
+    pub(super) async fn parts(
+        self,
+        dir: &Path,
+        bootstrap: &str,
+        there: usize,
+    ) -> Result<(Places, Vec<Part>), StageError> {
         let censor = Client::new(ClientOptions {
             data_dir: dir.join("censor"),
             bootstrap: bootstrap.lines().map(str::to_owned).collect(),
@@ -77,8 +81,8 @@ impl Eclipse<'_> {
         });
         let places = self.places(&censor).await;
         censor.close().await.map_err(broken)?;
-        let part =
-            |secret: Secret| Part { lie: Some(Lie::Absent), identity: Some(Hex(*secret.expose())), ..Part::default() };
-        Ok(self.ground(places?, there).await?.into_iter().map(part).collect())
+        let places = places?;
+        let parts = self.ground(&places, there).await?.iter().map(part).collect();
+        Ok((places, parts))
     }
 }

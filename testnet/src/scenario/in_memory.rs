@@ -17,6 +17,7 @@ use super::tables::Count;
 use super::watched::{Guards, watched};
 use super::{Coalition, Disk, End, Lie, Rubbish, Scenario, Step, Tables, Watched, Who, rot};
 use crate::anonymity::sights::Ledger;
+use crate::censor::eclipse::Taken;
 use crate::liars::Plot;
 use crate::memory::{Network, NetworkOptions};
 use crate::sample;
@@ -176,7 +177,7 @@ impl Stage {
         file: &Path,
         by: Who,
         deadline: Duration,
-    ) -> Result<End, StageError> {
+    ) -> Result<(End, Option<u64>), StageError> {
         let link = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
         let name = match by {
             Who::Publisher => "publisher".to_owned(),
@@ -204,10 +205,12 @@ impl Stage {
             self.known.push(known);
         }
         Ok(match ended {
-            Err(_) => End::TimedOut,
-            Ok(Err(error)) => failed(&error),
-            Ok(Ok(_)) if sink == std::fs::read(file).map_err(broken)? => End::Good,
-            Ok(Ok(_)) => End::WrongBytes,
+            Err(_) => (End::TimedOut, None),
+            Ok(Err(error)) => (failed(&error), None),
+            Ok(Ok(fetched)) => {
+                let same = sink == std::fs::read(file).map_err(broken)?;
+                (if same { End::Good } else { End::WrongBytes }, Some(fetched.shards_asked))
+            }
         })
     }
 
@@ -265,17 +268,20 @@ impl Stage {
         Ok(tokio::time::timeout(deadline, work).await.ok().and_then(Result::ok))
     }
 
-    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         let censor = self.network.client_of_the_first("censor").await.map_err(broken)?;
         let places = eclipse.places(&censor).await;
         self.talked_to.note(&censor);
         censor.close().await.map_err(broken)?;
-        let ground = eclipse.ground(places?, self.network.numbers().count()).await?;
+        let places = places?;
+        let ground = eclipse.ground(&places, self.network.numbers().count()).await?;
         for identity in ground {
             let index = self.network.add_as(identity).await.map_err(broken)?;
             self.members.extend(self.network.node(index).map(Node::id));
         }
-        self.network.meet().await.map_err(broken)
+        self.network.meet().await.map_err(broken)?;
+        let (honest, sybils) = self.members.split_at(self.nodes as usize);
+        Ok(Taken::count(&places, honest, sybils, eclipse.drawn))
     }
 
     pub(super) async fn befall(&mut self, step: &Step) -> Result<(), StageError> {

@@ -78,7 +78,7 @@ async fn perform(
                     let (link, end) = stage.publish(&path, from, deadline).await?;
                     let took = stage.now().since(since);
                     if matches!(what, Step::Publish { .. }) {
-                        story.deeds.push(Deed { step, kind: Kind::Publish, took, end });
+                        story.deeds.push(Deed { step, kind: Kind::Publish, took, end, asked: None });
                         canaries.extend(pieces(&path, bytes)?);
                         canaries.extend(link.iter().flat_map(|link| Canary::link(link)));
                         files.extend(link.map(|link| File { path, link, from }));
@@ -88,14 +88,16 @@ async fn perform(
             Step::Fetch { by, from, of } => {
                 for File { path, link, .. } in files.iter().filter(|file| of.is_none_or(|of| of == file.from)) {
                     let since = stage.now();
-                    let end = stage.fetch(link, path, (by, from), deadline).await?;
-                    story.deeds.push(Deed { step, kind: Kind::Fetch, took: stage.now().since(since), end });
+                    let (end, asked) = stage.fetch(link, path, (by, from), deadline).await?;
+                    let took = stage.now().since(since);
+                    story.deeds.push(Deed { step, kind: Kind::Fetch, took, end, asked });
                 }
             }
             Step::Eclipse { of, nodes, drawn, seed } => {
                 if let Some(File { link, .. }) = files.first() {
                     let (nodes, drawn) = (nodes as usize, drawn as usize);
-                    stage.eclipse(Eclipse { link, of, nodes, drawn, seed }).await?;
+                    let taken = stage.eclipse(Eclipse { link, of, nodes, drawn, seed }).await?;
+                    story.eclipses.insert(step, taken);
                 }
             }
             Step::Flood { clients, files: each, bytes, seconds } => {

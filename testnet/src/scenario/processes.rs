@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::multiaddr::{Multiaddr, Protocol};
-use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
 use super::parts::{Decoy, cast, conspire};
@@ -15,7 +14,8 @@ use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
 use super::{Coalition, Disk, Scenario, Step, TableLiars, Tables, Watched, rot};
-use crate::hostile::{Diary, HOSTILE, Hex, Silence, Void};
+use crate::censor::eclipse::Taken;
+use crate::hostile::{Diary, HOSTILE, Silence, Void};
 use crate::liars::Plot;
 use crate::process::{Blow, Condition, Testnet, Transport, UpOptions, find_program};
 use crate::search::Canary;
@@ -84,21 +84,18 @@ impl Stage {
         Ok(Self { net, users, nodes, theatre, coalition, lies, slow })
     }
 
-    /// All nodes that ever were, by number.
-    fn members(&self) -> Vec<NodeId> {
-        let id = |text: &String| Hex::try_from(text.clone()).map_or(NodeId([0; 32]), |Hex(id)| NodeId(id));
-        self.net.nodes().iter().map(|node| id(&node.id)).collect()
-    }
-
     fn folders(&self) -> impl Iterator<Item = PathBuf> {
         self.net.nodes().iter().map(|node| node.data_dir.clone())
     }
 
-    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         let bootstrap = std::fs::read_to_string(self.net.bootstrap_file()).map_err(broken)?;
         let there = self.net.nodes().len();
-        let parts = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
-        self.net.add(parts, UP_DEADLINE).await.map_err(broken)
+        let (places, parts) = eclipse.parts(&self.theatre.dir, &bootstrap, there).await?;
+        self.net.add(parts, UP_DEADLINE).await.map_err(broken)?;
+        let members = self.net.ids();
+        let (honest, sybils) = members.split_at((self.nodes as usize).min(members.len()));
+        Ok(Taken::count(&places, honest, sybils, eclipse.drawn))
     }
 
     /// What the nodes wrote down, where they did.
@@ -106,12 +103,8 @@ impl Stage {
         if self.coalition.is_none() {
             return Ok(None);
         }
-        let mut seen = Vec::new();
-        for (node, folder) in self.folders().enumerate() {
-            seen.extend(Diary::read(&folder, node).map_err(broken)?);
-        }
-        seen.sort_by_key(|one| one.at);
-        let members = self.members();
+        let seen = Diary::read_all(self.folders()).map_err(broken)?;
+        let members = self.net.ids();
         let guards = guards_of(&seen, &members, self.users.calls());
         let nobody = std::iter::empty();
         Ok(Some(watched(&seen, (&members, self.nodes), nobody, &guards, self.coalition)))
@@ -122,7 +115,7 @@ impl Stage {
         let Some(lies) = &self.lies else { return Ok(None) };
         let running = self.net.running();
         self.net.down(DOWN_DEADLINE).await.map_err(broken)?;
-        let members = self.members();
+        let members = self.net.ids();
         let is_honest = |index: u32, pid: u32| !lies.liars.contains(&index) && running.contains(&pid);
         let honest: Vec<_> = self.net.nodes().iter().filter(|node| is_honest(node.index, node.pid)).collect();
         let ids = honest.iter().filter_map(|node| members.get(node.index as usize)).copied().collect();

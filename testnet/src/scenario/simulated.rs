@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use palimpsest_client::policy::CROSS_CHECK;
+use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::content::{Capability, ConvergenceSecret};
 use palimpsest_proto::crypto::{self, NodeKey};
 use palimpsest_proto::ids::{Locator, NodeId, Position, RecordAddress};
@@ -37,6 +38,7 @@ use super::eclipse::{CONNECT_DEADLINE, Eclipse};
 use super::stage::{Accounts, StageError, Theatre, broken, chosen};
 use super::watched::watched;
 use super::{Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
+use crate::censor::eclipse::{Places, Taken};
 use crate::memory::BOOTSTRAP;
 use crate::sample::SplitMix64;
 use crate::search::Canary;
@@ -321,7 +323,7 @@ impl Stage {
     }
 
     /// Nodes whose ids lie next to places of the root; here they have cost no work.
-    pub(super) fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+    pub(super) fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         let Eclipse { link, of, nodes: each, drawn, seed } = eclipse;
         let link: Capability = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
         let Capability::Read { root, .. } = link else { return Err(broken("the first file has no record")) };
@@ -340,7 +342,13 @@ impl Stage {
             node.lie = Some(Lie::Absent);
             self.add(node)?;
         }
-        Ok(())
+        // Counted, not asked: the story goes on as if nobody had.
+        let record = root.record_addresses().iter().find_map(|at| self.nodes.iter().find_map(|node| node.record(at)));
+        let root = record.and_then(|record| Descriptor::decode(record.clone()).ok());
+        let root = root.ok_or_else(|| broken("nobody keeps the first file's record"))?;
+        let members: Vec<NodeId> = self.nodes.iter().map(|node| node.key.id()).collect();
+        let (honest, sybils) = members.split_at((self.honest as usize).min(members.len()));
+        Ok(Taken::count(&Places::of(&root), honest, sybils, drawn))
     }
 
     pub(super) fn befall(&mut self, step: &Step) -> Result<(), StageError> {

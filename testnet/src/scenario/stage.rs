@@ -13,6 +13,7 @@ use super::{
     Account, Disk, End, Place, Rubbish, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
     simulated,
 };
+use crate::censor::eclipse::Taken;
 use crate::docker::Links;
 use crate::process::{Fraction, Way};
 use crate::search::{Canary, folder_bytes, search_folder};
@@ -139,14 +140,14 @@ impl Stage {
         }
     }
 
-    /// Fetches what a link stands for, and compares it with the file.
+    /// Fetches what a link stands for, and compares it with the file; says how many shards were asked for, where that is known.
     pub(super) async fn fetch(
         &mut self,
         link: &str,
         file: &Path,
         (by, from): (Who, Place),
         deadline: Duration,
-    ) -> Result<End, StageError> {
+    ) -> Result<(End, Option<u64>), StageError> {
         match self {
             Self::Memory(stage) => stage.fetch(link, file, by, deadline).await,
             Self::Processes(stage) => stage.users.fetch(link, file, by, &Way::default(), deadline).await,
@@ -154,7 +155,7 @@ impl Stage {
                 let way = stage.way(from).await?;
                 stage.users.fetch(link, file, by, &way, deadline).await
             }
-            Self::Sim(stage) => stage.fetch(link, file, (by, from), deadline),
+            Self::Sim(stage) => stage.fetch(link, file, (by, from), deadline).map(|end| (end, None)),
         }
     }
 
@@ -168,8 +169,8 @@ impl Stage {
         }
     }
 
-    /// Nodes appear next to what a link leads to.
-    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<(), StageError> {
+    /// Nodes appear next to what a link leads to; says what they took.
+    pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         match self {
             Self::Memory(stage) => stage.eclipse(eclipse).await,
             Self::Sim(stage) => stage.eclipse(eclipse),

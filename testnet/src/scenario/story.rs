@@ -1,8 +1,11 @@
 //! What happened, as plain data: for the oracles, which know nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::censor::eclipse::Taken;
 
 /// All that is known at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +26,18 @@ pub struct Story {
     pub tables: Option<Tables>,
     /// Streams of slow peers that nodes have ended; none where there are no such peers.
     pub ended_slow: Option<usize>,
+    /// What Sybils took, by the step in which they came, from 0.
+    pub eclipses: BTreeMap<usize, Taken>,
     /// What a flood of rubbish did; none where there was none.
     pub flood: Option<Flooded>,
+}
+
+impl Story {
+    /// The first fetch after a step: of the first file, which is the one that is eclipsed.
+    #[must_use]
+    pub fn fetch_after(&self, step: usize) -> Option<&Deed> {
+        self.deeds.iter().find(|deed| deed.step > step && deed.kind == Kind::Fetch)
+    }
 }
 
 /// What a flood of rubbish did.
@@ -105,6 +118,8 @@ pub struct Deed {
     pub took: Duration,
     /// How it ended.
     pub end: End,
+    /// Shards that a fetch asked for, asked for twice ones among them; none where it does not say.
+    pub asked: Option<u64>,
 }
 
 /// What was done.

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_middle_and_of_one_in_twenty() {
-        let deed = |step, kind, seconds, end| Deed { step, kind, took: Duration::from_secs(seconds), end };
+        let deed = |step, kind, seconds, end| Deed { step, kind, took: Duration::from_secs(seconds), end, asked: None };
         let mut deeds: Vec<Deed> = (1..=20).rev().map(|at| deed(2, Kind::Fetch, at, End::Good)).collect();
         deeds.push(deed(0, Kind::Publish, 7, End::TimedOut));
         deeds.push(deed(4, Kind::Fetch, 40, End::Good));

@@ -66,7 +66,7 @@ impl Users {
         by: Who,
         way: &Way,
         deadline: Duration,
-    ) -> Result<End, StageError> {
+    ) -> Result<(End, Option<u64>), StageError> {
         let home = match by {
             Who::Publisher => self.publisher.clone(),
             Who::Stranger => {
@@ -82,12 +82,14 @@ impl Users {
             }
         };
         let copy = self.dir.join("copy");
-        let words = ["fetch".as_ref(), link.as_ref(), "--force".as_ref(), "-o".as_ref(), copy.as_os_str()];
+        let words = ["fetch", "--json", link, "--force", "-o"].map(AsRef::as_ref);
+        let words = [&words[..], &[copy.as_os_str()]].concat();
         let run = self.call(&home, way, &words, deadline).await?;
         if !run.done() {
-            return Ok(failure(&run));
+            return Ok((failure(&run), None));
         }
-        Ok(if sample::same(file, &copy).map_err(broken)? { End::Good } else { End::WrongBytes })
+        let asked = run.result().and_then(|result| result["shards_asked"].as_u64());
+        Ok((if sample::same(file, &copy).map_err(broken)? { End::Good } else { End::WrongBytes }, asked))
     }
 
     /// Clients begin to publish rubbish, each with a home of its own.

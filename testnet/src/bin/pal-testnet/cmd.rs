@@ -80,7 +80,7 @@ enum Failure {
     Broken(String),
     #[error("what was fetched is not what was published")]
     Differs,
-    #[error("interrupted; the network was ended")]
+    #[error("interrupted; what was started was ended")]
     Interrupted,
 }
 
@@ -232,6 +232,9 @@ mod tests {
             "demo photo.jpg",
             "bench --json",
             "censor pal:link --dir /tmp/net --json",
+            "censor pal:link --dir /tmp/net --coalition 20% --seed 3 --all-holders",
+            "censor pal:link --dir /tmp/net --coalition 0,3 --eclipse stripe --nodes 2 --drawn 100",
+            "up --nodes 12 --dir /tmp/net --diary",
             "durability",
             "heal",
             "heal --parts half,churn --nodes 40 --size 16MiB --seed 3 --minute 6 --json",
@@ -274,6 +277,10 @@ mod tests {
             "bench --parts all",
             "durability --low 2",
             "heal --minute 0",
+            "censor pal:link --dir /d --all-holders",
+            "censor pal:link --dir /d --eclipse record",
+            "censor pal:link --dir /d --eclipse all --nodes 2",
+            "censor pal:link --dir /d --coalition most",
             "heal --nodes 5",
             "run",
             "run rot --memory --docker",

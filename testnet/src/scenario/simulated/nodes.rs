@@ -133,6 +133,11 @@ impl Node {
         }
     }
 
+    /// What it keeps at this address.
+    pub(super) fn record(&self, address: &RecordAddress) -> Option<&Bytes> {
+        self.records.get(address)
+    }
+
     /// Shards for which it has room in all.
     fn room(&self) -> u64 {
         (self.quota - self.quota / RECORDS_PART) / SHARD_BYTES as u64

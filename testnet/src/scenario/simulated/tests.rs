@@ -84,6 +84,10 @@ async fn ground_ids_hide_nothing_that_was_there() {
     let (_, text) = SHIPPED.into_iter().find(|(name, _)| *name == "eclipse").unwrap();
     let (_, story) = told(text, 1).await;
     let fetches = || story.deeds.iter().filter(|deed| deed.kind == Kind::Fetch);
+    let taken = story.eclipses.values().next().unwrap();
+    // Of 24 honest nodes one is nearer to an address than the farthest of its 20 Sybils.
+    assert!(taken.record.iter().all(|count| *count > 15) && taken.record_taken > 0, "{}", taken.told());
+    assert!(taken.sybils == 60 && taken.honest == 24, "{}", taken.told());
     assert!(fetches().count() > 1 && fetches().all(|deed| deed.end == End::Good), "{:?}", story.deeds);
     let mut publishes = story.deeds.iter().filter(|deed| deed.kind == Kind::Publish);
     assert!(publishes.all(|deed| deed.end == End::Good), "{:?}", story.deeds);

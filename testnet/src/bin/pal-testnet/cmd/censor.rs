@@ -1,63 +1,144 @@
 //! `pal-testnet censor`: what who has a link can do with it.
 
-use std::path::PathBuf;
+mod eclipse;
+mod show;
+mod users;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Capability, Client, ClientOptions};
-use palimpsest_testnet::censor::{Cost, Report, censor};
+use palimpsest_testnet::censor::holders::Search;
+use palimpsest_testnet::process::Testnet;
+use palimpsest_testnet::scenario::Eclipsed;
+use serde_json::json;
 
-use super::{Failure, say, workplace};
+use super::{Failure, broken, interrupted, say, workplace};
 
 /// Time to enter the network.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+/// Clients as which it asks at most, until nobody is left whom none of them asks.
+const CLIENTS_MAX: usize = 4;
 
-/// Use a link as a censor would: find the holders, look for readers and publisher, and reckon what hiding it costs.
-#[derive(Debug, clap::Args)]
+/// Use a link as a censor would: find the holders; with nodes of its own also readers and publisher; reckon what hiding it costs, or try
+/// it.
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// The link.
     link: String,
     /// Folder of the network.
     #[arg(long)]
     dir: PathBuf,
+    /// Nodes of the network that are the censor's, and pool their diaries (`up --diary`): a share (20%, 0.2), or numbers (0,3).
+    #[arg(long, value_name = "SHARE|NUMBERS")]
+    coalition: Option<users::Seated>,
+    /// Beside these all that hold a shard of the file, with what they see as holders.
+    #[arg(long, requires = "coalition")]
+    all_holders: bool,
+    /// Chooses the nodes of a share, and the ids that are drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run nodes with ids next to the places of the root's record, or of its shards, that deny what they should keep; see what is
+    /// fetched meanwhile; end them. On a network that nobody needs.
+    #[arg(long, value_name = "record|stripe", value_parser = eclipsed, requires = "nodes")]
+    eclipse: Option<Eclipsed>,
+    /// Of these, nodes next to each place.
+    #[arg(long, requires = "eclipse", value_parser = clap::value_parser!(u16).range(1..=40))]
+    nodes: Option<u16>,
+    /// Ids that are drawn for them, each of which costs its work (15 ms of one core).
+    #[arg(long, default_value_t = 500, requires = "eclipse", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    drawn: u32,
     /// One JSON object.
     #[arg(long)]
     json: bool,
 }
 
+fn eclipsed(text: &str) -> Result<Eclipsed, String> {
+    match text {
+        "record" => Ok(Eclipsed::Record),
+        "stripe" => Ok(Eclipsed::Stripe),
+        _ => Err("a record or a stripe can be eclipsed".to_owned()),
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let link: Capability = args.link.parse().map_err(|error| Failure::Broken(format!("the link: {error}")))?;
+    // What this command asks itself is in the diaries too; it is left out.
+    let before = std::time::SystemTime::now();
     let place = workplace(&std::env::temp_dir(), "palimpsest-censor-")?;
-    let bootstrap = vec![args.dir.join("bootstrap").display().to_string()];
-    let failed = |doing| move |source| Failure::Client { doing, source: Box::new(source) };
-    let bootstrap =
-        palimpsest_client::bootstrap::expand(&bootstrap).map_err(|error| Failure::Broken(error.to_string()))?;
-    let client = Client::start(ClientOptions {
-        data_dir: place.path().to_owned(),
-        bootstrap,
-        transport: Transport::All,
-        connect_deadline: CONNECT_DEADLINE,
-    })
-    .await
-    .map_err(failed("enter the network"))?;
-    let report = censor(&client, &link).await.map_err(failed("use the link"))?;
-    client.close().await.map_err(failed("leave the network"))?;
+    let search = search(place.path(), &args.dir, &link).await?;
+    let users = match &args.coalition {
+        Some(seated) => {
+            let net = Testnet::open(&args.dir)?;
+            Some(users::of(&net, &search, (seated, args.seed, args.all_holders), before)?)
+        }
+        None => None,
+    };
+    let eclipse = match args.eclipse.zip(args.nodes) {
+        Some((of, nodes)) => {
+            let mut net = Testnet::open(&args.dir)?;
+            let first = u32::try_from(net.nodes().len()).map_err(broken)?;
+            let tried = tokio::select! {
+                tried = eclipse::attempt(&mut net, &search, (of, nodes, &args), &link, place.path()) => tried,
+                () = interrupted() => Err(Failure::Interrupted),
+            };
+            net.dismiss(first).await?;
+            Some(tried?)
+        }
+        None => None,
+    };
+    let holders = search.report();
+    let (record, stripe) = search.costs();
     if args.json {
-        say(&serde_json::to_string(&report).map_err(|error| Failure::Broken(error.to_string()))?);
+        let cost = json!({"record": record, "stripe": stripe, "touched": false});
+        say(&json!({"holders": holders, "users": users, "cost": cost, "eclipse": eclipse}).to_string());
         return Ok(());
     }
-    let Report { nodes, stripes, shards, found, unasked, holders, record, stripe } = report;
-    say(&format!(
-        "holders     {holders} of {nodes} nodes have {found} of {shards} shards of {stripes} stripes; {unasked} may be with our own guard"
-    ));
-    say("users       none: what is answered names no reader and no publisher");
-    let told = |what: &str, Cost { places, nodes, ids, core_seconds }: Cost| {
-        say(&format!(
-            "to hide     {what}: {nodes} nodes at {places} places, the best of {ids:.0} ids, {:.1} hours of one core",
-            core_seconds / 3600.0
-        ));
-    };
-    told("the root's record", record);
-    told("a stripe", stripe);
+    show::holders(&holders);
+    match &users {
+        Some(users) => show::users(users),
+        None => say(
+            "users       not looked for: a link alone names nobody, since what is answered has no field for it; see --coalition",
+        ),
+    }
+    show::cost("the root's record", record);
+    show::cost("a stripe", stripe);
+    if let Some(eclipse) = &eclipse {
+        show::eclipse(eclipse);
+    }
     Ok(())
+}
+
+/// Asks for all shards as one client; and as others, while some are left that only a client's own guard may have.
+async fn search(place: &Path, dir: &Path, link: &Capability) -> Result<Search, Failure> {
+    let mut search: Option<Search> = None;
+    for number in 1..=CLIENTS_MAX {
+        let client = enter(place.join(format!("censor-{number}")), dir).await?;
+        match &mut search {
+            None => search = Some(Search::begin(&client, link).await.map_err(failed("use the link"))?),
+            Some(search) => search.again(&client, link).await.map_err(failed("use the link"))?,
+        }
+        client.close().await.map_err(failed("leave the network"))?;
+        if search.as_ref().is_some_and(Search::is_settled) {
+            break;
+        }
+    }
+    search.ok_or_else(|| broken("nobody asked"))
+}
+
+/// A client that was never there.
+async fn enter(data_dir: PathBuf, dir: &Path) -> Result<Client, Failure> {
+    let bootstrap = palimpsest_client::bootstrap::expand(&[dir.join("bootstrap").display().to_string()]);
+    let options = ClientOptions {
+        data_dir,
+        bootstrap: bootstrap.map_err(broken)?,
+        transport: Transport::All,
+        connect_deadline: CONNECT_DEADLINE,
+    };
+    Client::start(options).await.map_err(failed("enter the network"))
+}
+
+fn failed(doing: &'static str) -> impl Fn(palimpsest_client::Error) -> Failure {
+    move |source| Failure::Client { doing, source: Box::new(source) }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use palimpsest_testnet::checker::{Verdict, is_kept, judge};
 use palimpsest_testnet::docker::{Docker, remove};
 use palimpsest_testnet::scenario::{
-    Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, Times, container_name, play,
+    Deed, End, Played, SCENARIO_BYTES_MAX, SHIPPED, Scenario, StageKind, Story, Theatre, Times, container_name, play,
 };
 use serde_json::json;
 
@@ -152,6 +152,13 @@ impl Run<'_> {
             say(&json!({"type": "times", "step": step + 1, "what": what, "count": count, "p50_s": p50_s, "p95_s": p95_s})
                 .to_string());
         }
+        for (step, taken) in &story.eclipses {
+            let fetch = story.fetch_after(*step).map(|deed| {
+                json!({"done": deed.end == End::Good, "took_s": deed.took.as_secs_f64(), "shards_asked": deed.asked})
+            });
+            say(&json!({"type": "eclipse", "step": step + 1, "taken": taken, "hides": taken.hides(), "fetch": fetch})
+                .to_string());
+        }
         for Verdict { oracle, promise, seen, kept } in verdicts {
             say(&json!({"type": "verdict", "oracle": oracle, "promise": promise, "seen": seen, "kept": kept})
                 .to_string());
@@ -172,6 +179,10 @@ impl Run<'_> {
             let what = kind.name();
             say(&format!("  step {:<2} {what:<8} {count:>4}  p50 {p50_s:>6.2} s  p95 {p95_s:>6.2} s", step + 1));
         }
+        for (step, taken) in &story.eclipses {
+            let fetch = story.fetch_after(*step).map_or_else(|| "nothing was fetched then".to_owned(), fetched);
+            say(&format!("  step {:<2} eclipse  {}; {fetch}", step + 1, taken.told()));
+        }
         for Verdict { oracle, promise, seen, kept } in verdicts {
             let word = match kept {
                 Some(true) => "kept",
@@ -184,4 +195,16 @@ impl Run<'_> {
             say(&format!("  the same story again: pal-testnet run {name} --sim --seed {}", self.seed));
         }
     }
+}
+
+/// How a fetch went, in words.
+fn fetched(deed: &Deed) -> String {
+    let how = match &deed.end {
+        End::Good => "brought the file".to_owned(),
+        End::WrongBytes => "brought wrong bytes".to_owned(),
+        End::Failed(why) => format!("failed ({why})"),
+        End::TimedOut => "did not end".to_owned(),
+    };
+    let asked = deed.asked.map(|asked| format!(", {asked} shards asked for")).unwrap_or_default();
+    format!("the fetch after that {how} in {:.2} s{asked}", deed.took.as_secs_f64())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use palimpsest_testnet::hostile::Cast;
+use palimpsest_testnet::hostile::{Cast, HOSTILE};
 use palimpsest_testnet::process::{Testnet, Transport, UpOptions, find_program};
 
 use super::{Failure, say, seconds, unless_interrupted};
@@ -26,6 +26,10 @@ pub(crate) struct Args {
     /// Folder of `pald`; by default it is looked for beside this program, then in PATH.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
+    /// All nodes write down what they handle, each in its folder: for `censor --coalition`. For networks that nobody uses; takes
+    /// `pald-hostile` beside `pald`.
+    #[arg(long)]
+    diary: bool,
     /// Seconds until all nodes must know each other.
     #[arg(long, default_value = "60", value_parser = seconds)]
     timeout: Duration,
@@ -34,8 +38,13 @@ pub(crate) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let since = Instant::now();
     let pald = find_program("pald", args.bin_dir.as_deref())?;
-    let Args { nodes, dir, transport, quota, timeout: deadline, .. } = args;
-    let options = UpOptions { dir: dir.clone(), nodes, transport, quota, pald, cast: Cast::default(), deadline };
+    let Args { nodes, dir, transport, quota, diary, timeout: deadline, .. } = args;
+    let mut cast = Cast::default();
+    if diary {
+        find_program(HOSTILE, pald.parent())?;
+        (0..nodes).for_each(|node| cast.part(node).diary = true);
+    }
+    let options = UpOptions { dir: dir.clone(), nodes, transport, quota, pald, cast, deadline };
     let net = unless_interrupted(&dir, async { Ok(Testnet::up(options).await?) }).await?;
     say(&format!("{nodes} nodes know each other after {:.1} s", since.elapsed().as_secs_f64()));
     say(&format!("export PAL_BOOTSTRAP={}", net.bootstrap_file().display()));
