@@ -53,7 +53,15 @@ async fn who_is_told_of_liars_only_gets_an_end_and_no_wrong_byte() {
             ..NetworkOptions::honest(3)
         });
         let circle = circle.await.unwrap();
-        let newcomer = circle.client("newcomer").await.unwrap();
+        let newcomer = match circle.client("newcomer").await {
+            Ok(newcomer) => newcomer,
+            // Where most whom it is told of are nobody, it may draw nobody else for its guard in the time that it has.
+            Err(why) => {
+                assert!(made_up > 0 && why.kind() == Kind::NoNetwork, "{why}");
+                circle.shutdown().await;
+                continue;
+            }
+        };
         let (mut sink, progress) = (Vec::new(), Progress::new());
         let fetching = newcomer.fetch(&link, FetchOptions::default(), &mut sink, &progress);
         let fetched = tokio::time::timeout(DEADLINE, fetching).await.expect("a fetch ends");
