@@ -22,6 +22,8 @@ pub(super) enum Manners {
     Honest,
     /// Takes packets and does nothing with them: dead, or hung.
     Dead,
+    /// Answers, but passes on nothing that is for others.
+    Swallows,
     /// Relays, but answers with garbage.
     Garbage,
     /// Relays, but denies what it has.
@@ -162,6 +164,10 @@ pub(super) struct World {
     pub(super) rtt: Duration,
     /// Chance that a request is lost without anybody's fault.
     pub(super) loss: f64,
+    /// How long a packet takes on the client's own link, and how many wait there before others are dropped.
+    pub(super) link: (Duration, u32),
+    /// When all that waits there has left.
+    link_free: Moment,
     /// Jobs worked on at once.
     pub(super) parallel: usize,
     guard: NodeId,
@@ -185,6 +191,8 @@ impl World {
             requests: 0,
             rtt: Duration::from_millis(20),
             loss: 0.0,
+            link: (Duration::ZERO, u32::MAX),
+            link_free: Moment::default(),
             parallel: 8,
             guard: ids[0],
             rng: StdRng::seed_from_u64(seed),
@@ -203,7 +211,18 @@ impl World {
     }
 
     fn forwards(&self, relay: &NodeId) -> bool {
-        self.manners[relay] != Manners::Dead
+        !matches!(self.manners[relay], Manners::Dead | Manners::Swallows)
+    }
+
+    /// A packet is given to the client's link: how long it takes to leave, unless it is dropped.
+    fn leaves_after(&mut self) -> Option<Duration> {
+        let (packet, queue) = self.link;
+        let waits = self.link_free.since(self.now);
+        if packet > Duration::ZERO && waits > packet * queue {
+            return None;
+        }
+        self.link_free = self.now + waits + packet;
+        Some(waits + packet)
     }
 
     /// Runs the jobs to their ends. `has(job, item, node)` says whether an honest node has (or takes) the item. Returns
@@ -253,9 +272,13 @@ impl World {
                         }
                     };
                     sent.insert(id, Sent { job, item, node, reply });
-                    let through = [path.middle, node, path.back].iter().all(|id| self.forwards(id));
-                    if through && !self.rng.random_bool(self.loss) {
-                        arrivals.push(Reverse((self.now + wait, id)));
+                    let through = [path.middle, path.back].iter().all(|id| self.forwards(id));
+                    let through = through && self.manners[&node] != Manners::Dead;
+                    if let Some(leaves) = self.leaves_after()
+                        && through
+                        && !self.rng.random_bool(self.loss)
+                    {
+                        arrivals.push(Reverse((self.now + leaves + wait, id)));
                     }
                 }
             }

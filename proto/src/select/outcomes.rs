@@ -7,9 +7,15 @@
 //! none of it, the least proven most. After two or three rounds a client knows whom it can use, though half of the
 //! network be dead.
 //!
+//! Who answers may drop, or hold up, what is for others. So its own answers speak for it as a holder only; as a relay it is proven by what
+//! came over it, and in time (`docs/decisions/0021-relays-apart.md`).
+//!
 //! What the table says of a node (seen, lost) is hearsay, and only the starting point: a liar who marks honest nodes
 //! lost turns the first requests away from them, and no more.
 
+mod belief;
+
+use self::belief::Belief;
 use crate::ids::NodeId;
 use crate::select::NodeTable;
 use crate::time::Moment;
@@ -25,8 +31,9 @@ const DISTRUSTED_MAX: usize = 8192;
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// The chance given to a node that has just answered.
 const PROVEN: f64 = 0.99;
-/// The least chance given to a node whose answer came late.
-const SLOW: f64 = 0.75;
+/// The least chances given to a node whose answer came late: as one that answers, and as a relay. The latter is drawn seldom, and is
+/// still innocent: where all answers come late, the way is congested.
+const SLOW: (f64, f64) = (0.75, INNOCENT_MIN);
 /// At or above this chance a node counts as proven.
 pub(crate) const PROVEN_MIN: f64 = 0.8;
 /// Nodes less likely to live than this are passed over while there are others: untried ones that are said to be lost, and those
@@ -71,7 +78,7 @@ const FULL_FOR: Duration = Duration::from_secs(300);
 /// What a silent request says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// All nodes on the way were proven: the way is congested. The window should shrink.
+    /// All nodes on the way were proven, each at its place: the way is congested. The window should shrink.
     Congestion,
     /// One of the nodes is probably gone. The window need not shrink.
     Nodes,
@@ -79,15 +86,12 @@ pub enum Blame {
 
 #[derive(Clone, Copy, Debug)]
 struct Score {
-    chance: f64,
-    at: Moment,
-    /// Whether it has answered since it was last blamed for more than half.
-    answered: bool,
+    belief: Belief,
     /// Whether it is on the list to draw from.
     listed: bool,
     full_at: Option<Moment>,
-    /// Chance, moment and whether it had answered, before it was blamed for the first time since the last answer.
-    before: Option<(f64, Moment, bool)>,
+    /// What was thought of it before it was blamed for the first time since the last answer.
+    before: Option<Belief>,
 }
 
 /// How our own requests fared, node by node.
@@ -131,17 +135,21 @@ impl Outcomes {
 
     /// The chance, from 0 to 1, that the node answers now.
     pub fn chance(&self, table: &NodeTable, node: &NodeId, now: Moment) -> f64 {
+        self.chance_at(table, Belief::HOLDER, node, now)
+    }
+
+    /// The chance, from 0 to 1, that the node passes on now what is for others.
+    pub fn relay_chance(&self, table: &NodeTable, node: &NodeId, now: Moment) -> f64 {
+        self.chance_at(table, Belief::MIDDLE, node, now)
+    }
+
+    /// The chance that the node at this place of a way does its part.
+    fn chance_at(&self, table: &NodeTable, place: usize, node: &NodeId, now: Moment) -> f64 {
         if self.distrusted.contains(node) {
             return 0.0;
         }
         let untried = self.untried(table, node, now);
-        match self.scores.get(node) {
-            None => untried,
-            Some(score) => {
-                let kept = (-now.since(score.at).as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
-                untried + (score.chance - untried) * kept
-            }
-        }
+        self.scores.get(node).map_or(untried, |score| score.belief.chance_at(place, untried, now))
     }
 
     fn untried(&self, table: &NodeTable, node: &NodeId, now: Moment) -> f64 {
@@ -155,7 +163,12 @@ impl Outcomes {
 
     /// Whether the node has proven itself of late.
     pub fn is_proven(&self, table: &NodeTable, node: &NodeId, now: Moment) -> bool {
-        self.scores.get(node).is_some_and(|s| s.answered) && self.chance(table, node, now) >= PROVEN_MIN
+        self.has_answered(node) && self.chance(table, node, now) >= PROVEN_MIN
+    }
+
+    /// Whether the node has passed something on of late.
+    pub(crate) fn has_relayed(&self, node: &NodeId) -> bool {
+        self.scores.get(node).is_some_and(|score| score.belief.relayed)
     }
 
     /// Nodes that have proven themselves of late.
@@ -179,22 +192,22 @@ impl Outcomes {
         &self.proven
     }
 
-    /// An answer came, whatever it says: the nodes on its way live.
+    /// An answer came, whatever it says: the nodes on its way live, and those beside the holder pass things on.
     pub fn answer(&mut self, nodes: &[NodeId], now: Moment) {
         self.clearings = 0;
-        self.came(nodes, PROVEN, now);
+        self.came(nodes, (PROVEN, PROVEN), now);
     }
 
     /// Somebody answered who was asked for nothing but that: the guard lets small packets through. Not for ever is that enough: see
     /// [`Outcomes::may_be_cleared`].
     pub fn cleared(&mut self, nodes: &[NodeId], now: Moment) {
         self.clearings += 1;
-        self.came(nodes, PROVEN, now);
+        self.came(nodes, (PROVEN, PROVEN), now);
     }
 
     /// A scout is back: the nodes on its way live, and of the guard it says no more than a witness.
     pub fn scout_back(&mut self, nodes: &[NodeId], now: Moment) {
-        self.came(nodes, PROVEN, now);
+        self.came(nodes, (PROVEN, PROVEN), now);
     }
 
     /// Whether witnesses may still clear the guard: one that lets through theirs only would be kept for ever.
@@ -209,19 +222,21 @@ impl Outcomes {
         self.came(nodes, SLOW, now);
     }
 
-    fn came(&mut self, nodes: &[NodeId], least: f64, now: Moment) {
+    fn came(&mut self, nodes: &[NodeId], least: (f64, f64), now: Moment) {
         self.silent = 0;
         self.answered_at = Some(now);
-        if nodes.iter().all(|node| self.is_innocent(node)) {
+        if self.are_innocent(nodes) {
             self.move_noise(0.0);
         }
-        for node in nodes {
-            if self.scores.get(node).is_none_or(|s| !s.answered) {
+        for (place, node) in nodes.iter().enumerate() {
+            if !self.has_answered(node) {
                 // Proven for the first time, or again after it was blamed.
                 self.move_base(1.0);
             }
-            let chance = self.scores.get(node).map_or(least, |s| s.chance.max(least));
-            let score = self.set(*node, chance, true, now);
+            let before = self.scores.get(node).map(|score| score.belief);
+            let mut belief = before.unwrap_or_else(|| Belief::untried(self.base, now));
+            belief.came(place, least, now);
+            let score = self.set(*node, belief);
             if !std::mem::replace(&mut score.listed, true) {
                 self.proven.push(*node);
             }
@@ -231,7 +246,7 @@ impl Outcomes {
 
     /// Whether somebody on the way of a request that leaves now was found dead.
     pub fn is_hopeless(&self, table: &NodeTable, nodes: &[NodeId], now: Moment) -> bool {
-        nodes.iter().any(|node| self.chance(table, node, now) < FOUND_DEAD)
+        nodes.iter().enumerate().any(|(place, node)| self.chance_at(table, place, node, now) < FOUND_DEAD)
     }
 
     /// No answer came in time by the way of these nodes; `hopeless` says whether it was when the request left
@@ -252,34 +267,45 @@ impl Outcomes {
 
     /// Their silence became known `now`, and counts as of `at`.
     fn blame(&mut self, table: &NodeTable, nodes: &[NodeId], now: Moment, at: Moment) -> Blame {
-        let chances: Vec<f64> = nodes.iter().map(|node| self.chance(table, node, now)).collect();
+        let chance_at = |(place, node)| self.chance_at(table, place, node, now);
+        let chances: Vec<f64> = nodes.iter().enumerate().map(chance_at).collect();
         let last = self.answered_at;
-        let innocent = nodes.iter().all(|node| self.is_innocent(node));
+        let innocent = self.are_innocent(nodes);
         if innocent {
             self.move_noise(1.0);
         }
         let through = (1.0 - self.noise) * chances.iter().product::<f64>();
-        for (node, chance) in nodes.iter().zip(chances) {
-            let guilt = ((1.0 - chance) / (1.0 - through).max(CHANCE_MIN)).min(1.0);
-            let left = (1.0 - guilt).clamp(CHANCE_MIN, PROVEN);
-            let answered = self.scores.get(node).is_some_and(|s| s.answered);
+        for ((place, node), done) in nodes.iter().enumerate().zip(chances) {
+            let guilt = ((1.0 - done) / (1.0 - through).max(CHANCE_MIN)).min(1.0);
+            // Who answers and passes nothing on is not dead: of a relay's guilt its own silence has the part that it explains.
+            let chance = self.chance(table, node, now);
+            let dead = ((1.0 - chance) / (1.0 - done).max(CHANCE_MIN)).min(1.0);
+            let left = |guilt: f64| (1.0 - guilt).clamp(CHANCE_MIN, PROVEN);
             // One that was found dead says nothing new of those that were not tried.
-            if !answered && chance >= FOUND_DEAD {
-                self.move_base(left);
+            if !self.has_answered(node) && chance >= FOUND_DEAD {
+                self.move_base(left(guilt * dead));
             }
             let before = self.scores.get(node).copied();
-            let score = self.set(*node, left, answered && left >= 0.5, at);
+            let mut belief = before.map_or_else(|| Belief::untried(self.base, at), |score| score.belief);
+            belief.blamed(place, (left(guilt * dead), left(guilt)), at);
+            let score = self.set(*node, belief);
             score.before = match before {
-                Some(before) if last.is_none_or(|last| before.at > last) => before.before,
-                Some(Score { chance, at, answered, .. }) => Some((chance, at, answered)),
+                Some(before) if last.is_none_or(|last| before.belief.at > last) => before.before,
+                Some(before) => Some(before.belief),
                 None => None,
             };
         }
         if innocent { Blame::Congestion } else { Blame::Nodes }
     }
 
-    fn is_innocent(&self, node: &NodeId) -> bool {
-        self.scores.get(node).is_some_and(|s| s.answered && s.chance >= INNOCENT_MIN)
+    fn has_answered(&self, node: &NodeId) -> bool {
+        self.scores.get(node).is_some_and(|score| score.belief.answered)
+    }
+
+    /// Whether all on this way have done their parts of late.
+    fn are_innocent(&self, nodes: &[NodeId]) -> bool {
+        let is_innocent = |(place, node)| self.scores.get(node).is_some_and(|score| score.belief.is_innocent(place));
+        nodes.iter().enumerate().all(is_innocent)
     }
 
     /// The holder answered with bytes that are not what was asked for. It is not asked again in this session.
@@ -334,28 +360,31 @@ impl Outcomes {
         self.clearings = 0;
         self.base = self.base.max(if last.is_some() { self.base_then } else { BASE_START });
         self.noise = NOISE_START;
-        let is_forgiven = |score: &Score| last.is_none_or(|last| score.at > last);
+        let is_forgiven = |score: &Score| last.is_none_or(|last| score.belief.at > last);
         // What was thought before the last answer, if there was one, is thought again.
         let before = |score: &Score| score.before.filter(|_| last.is_some());
-        self.scores.retain(|_, score| score.answered || score.listed || !is_forgiven(score) || before(score).is_some());
+        self.scores
+            .retain(|_, score| score.belief.answered || score.listed || !is_forgiven(score) || before(score).is_some());
         for score in self.scores.values_mut().filter(|score| is_forgiven(score)) {
-            let unknown = (score.chance.max(BASE_START), score.at, score.answered);
-            (score.chance, score.at, score.answered) = before(score).unwrap_or(unknown);
+            match before(score) {
+                Some(before) => score.belief = before,
+                None => score.belief.forgive(BASE_START),
+            }
             score.before = None;
         }
     }
 
-    fn set(&mut self, node: NodeId, chance: f64, answered: bool, now: Moment) -> &mut Score {
+    fn set(&mut self, node: NodeId, belief: Belief) -> &mut Score {
         if self.scores.len() >= SCORES_MAX
             && !self.scores.contains_key(&node)
-            && let Some(oldest) = self.scores.iter().min_by_key(|(_, s)| s.at).map(|(id, _)| *id)
+            && let Some(oldest) = self.scores.iter().min_by_key(|(_, s)| s.belief.at).map(|(id, _)| *id)
         {
             self.scores.remove(&oldest);
             self.proven.retain(|id| *id != oldest);
         }
-        let untouched = Score { chance, at: now, answered, listed: false, full_at: None, before: None };
+        let untouched = Score { belief, listed: false, full_at: None, before: None };
         let score = self.scores.entry(node).or_insert(untouched);
-        (score.chance, score.at, score.answered) = (chance, now, answered);
+        score.belief = belief;
         score
     }
 
@@ -377,5 +406,7 @@ impl Outcomes {
     }
 }
 
+#[cfg(test)]
+mod relays;
 #[cfg(test)]
 mod tests;

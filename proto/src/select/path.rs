@@ -5,7 +5,7 @@
 //! client ◄─ guard ◄─ back ◄──────┘
 //! ```
 //!
-//! Relays are drawn from those that have proven themselves, and now and then from all: the better the network fares,
+//! Relays are drawn from those over which answers came of late, and now and then from all: the better the network fares,
 //! the oftener, so that relays are spread widely where nothing speaks against it, and only one of the two is ever a
 //! gamble while proven ones are at hand. Drawing takes the same time whatever the table's size.
 
@@ -118,6 +118,7 @@ impl<R: CryptoRng> Draw<'_, R> {
         shut
     }
 
+    /// One of those that passed something on, the likelier to do so again by far: there are others.
     fn proven_relay(&mut self, avoid: &[NodeId], shut: &[Network]) -> Option<NodeId> {
         for attempt in 0..DRAWS_MAX {
             let place = self.below(self.outcomes.answered().len())?;
@@ -125,23 +126,28 @@ impl<R: CryptoRng> Draw<'_, R> {
             let relays = self.table.get(&id).is_some_and(|entry| entry.signed().roles.relays);
             if !relays || !self.outcomes.is_proven(self.table, &id, self.now) {
                 self.outcomes.retire(place);
-            } else if self.suits(&id, avoid, shut, attempt) {
+            } else if self.outcomes.has_relayed(&id) && self.suits(&id, avoid, shut, attempt) && self.passes(&id, 4) {
                 return Some(id);
             }
         }
         None
     }
 
-    /// Any relay, likelier the likelier it lives: by the square, as a gamble on bad odds costs a timeout.
+    /// Any relay, likelier the likelier it passes on what it is given: by the square, as a gamble on bad odds costs a timeout.
     fn any_relay(&mut self, avoid: &[NodeId], shut: &[Network]) -> Option<NodeId> {
         for attempt in 0..DRAWS_MAX {
             let id = self.table.relays()[self.below(self.table.relays().len())?];
-            let chance = self.outcomes.chance(self.table, &id, self.now);
-            if self.suits(&id, avoid, shut, attempt) && self.fraction() < chance * chance {
+            if self.suits(&id, avoid, shut, attempt) && self.passes(&id, 2) {
                 return Some(id);
             }
         }
         None
+    }
+
+    /// Whether it is drawn that is asked to be a relay: by this power of its chance.
+    fn passes(&mut self, id: &NodeId, power: i32) -> bool {
+        let chance = self.outcomes.relay_chance(self.table, id, self.now);
+        self.fraction() < chance.powi(power)
     }
 
     /// The likeliest of all, when drawing found none: few are left, or all seem dead.
@@ -149,7 +155,7 @@ impl<R: CryptoRng> Draw<'_, R> {
         let relays = self.table.relays();
         let start = self.below(relays.len())?;
         let (before, after) = relays.split_at(start);
-        let chance = |id: &NodeId| self.outcomes.chance(self.table, id, self.now);
+        let chance = |id: &NodeId| self.outcomes.relay_chance(self.table, id, self.now);
         let suited = after.iter().chain(before).filter(|id| !avoid.contains(id));
         suited.max_by(|a, b| chance(a).total_cmp(&chance(b))).copied()
     }

@@ -41,6 +41,33 @@ fn half_of_the_nodes_dead() {
 }
 
 #[test]
+fn a_third_of_the_relays_pass_nothing_on() {
+    for seed in 0..5 {
+        let mut world = World::new(40, seed);
+        world.rtt = Duration::from_millis(200);
+        world.spoil(13, Manners::Swallows);
+        let (scatters, took) = scatter(&mut world, 5, 113, 32);
+        assert!(scatters.iter().all(|s| matches!(s.verdict(), Some(ScatterVerdict::Placed { .. }))));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
+}
+
+/// Shards of 64 KiB over 20 Mbit/s: 26 ms each.
+#[test]
+fn a_link_that_fills_up_is_used_and_nobody_is_blamed() {
+    for queue in [16, 64, 256] {
+        let mut world = World::new(40, 5);
+        world.rtt = Duration::from_millis(150);
+        world.link = (Duration::from_millis(26), queue);
+        let (_, took) = scatter(&mut world, 8, 113, 32);
+        let resting = world.ids.iter().filter(|id| world.outcomes.relay_chance(&world.table, id, world.now) < 0.5);
+        assert!(resting.count() <= 2);
+        assert!(world.requests <= 8 * 113 * 11 / 10, "{}", world.requests);
+        assert!(took < world.link.0 * (8 * 113) * 5 / 4, "{took:?}");
+    }
+}
+
+#[test]
 fn full_and_busy_nodes_are_passed_over_or_waited_for() {
     let mut world = World::new(40, 2);
     world.spoil(10, Manners::Denies);
