@@ -3,10 +3,8 @@
 use super::common::{DEADLINE, content, fetch, publish};
 use super::start::node_config;
 use palimpsest_client::net::Transport;
-use palimpsest_client::{Capability, Client, ClientOptions, FetchOptions, Kind, Progress};
+use palimpsest_client::{Client, ClientOptions};
 use palimpsest_node::{Node, NodeConfig};
-use palimpsest_testnet::hostile::Lie;
-use palimpsest_testnet::liars::Plot;
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,52 +33,6 @@ async fn a_bootstrap_node_that_knows_only_its_friends_hides_nobody() {
     assert!(fetch(&newcomer, &link).await.unwrap().0 == file);
     network.shutdown().await;
     circle.shutdown().await;
-}
-
-/// All whom a newcomer is told of lie: they name each other and nodes that nobody is. It lives among them, and others are nowhere: what it
-/// asks for ends with a reason and no wrong byte, whether they keep what they are given or hand out garbage.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_told_of_liars_only_gets_an_end_and_no_wrong_byte() {
-    let network = Network::start(NetworkOptions::honest(10)).await.unwrap();
-    let file = content(91, 300 << 10);
-    let publisher = network.client("publisher").await.unwrap();
-    let link: Capability = publish(&publisher, &file).await.unwrap().link.parse().unwrap();
-    for (seed, (made_up, lie)) in (1..).zip([(0, None), (6, None), (6, Some(Lie::Garbage))]) {
-        let plot = Plot::new(made_up, 0, seed).unwrap();
-        let circle = Network::start(NetworkOptions {
-            service: Box::new(move |_| lie.map(Lie::stand)),
-            table_liar: Box::new(move |_| Some(plot.liar())),
-            ..NetworkOptions::honest(3)
-        });
-        let circle = circle.await.unwrap();
-        let newcomer = match circle.client("newcomer").await {
-            Ok(newcomer) => newcomer,
-            // Where most whom it is told of are nobody, it may draw nobody else for its guard in the time that it has.
-            Err(why) => {
-                assert!(made_up > 0 && why.kind() == Kind::NoNetwork, "{why}");
-                circle.shutdown().await;
-                continue;
-            }
-        };
-        let (mut sink, progress) = (Vec::new(), Progress::new());
-        let fetching = newcomer.fetch(&link, FetchOptions::default(), &mut sink, &progress);
-        let fetched = tokio::time::timeout(DEADLINE, fetching).await.expect("a fetch ends");
-        let why = fetched.unwrap_err();
-        println!("{made_up} made up, {lie:?}: fetch: {why}");
-        assert!(matches!(why.kind(), Kind::Absent | Kind::NotRetrievable) && sink.is_empty(), "{why}");
-
-        let own = content(92, 100 << 10);
-        let published = publish(&newcomer, &own).await;
-        println!("{made_up} made up, {lie:?}: publish: {:?}", published.as_ref().map_err(ToString::to_string));
-        match (made_up, published) {
-            // Those who keep what they are given are all that there is.
-            (0, published) => assert!(fetch(&newcomer, &published.unwrap().link).await.unwrap().0 == own),
-            (_, Ok(_)) => panic!("nobody has most of it"),
-            (_, Err(why)) => assert!(matches!(why.kind(), Kind::Placement | Kind::NotRetrievable), "{why}"),
-        }
-        circle.shutdown().await;
-    }
-    network.shutdown().await;
 }
 
 /// Fewer than the handshakes that a node has under way at once.
