@@ -115,7 +115,7 @@ async fn acquainted(ground: &Ground) {
     let plan = ground.net.plan();
     assert_eq!((plan.lans.len(), plan.nodes.len()), (1, NODES as usize));
     for status in ground.net.statuses(&plan.indices().collect::<Vec<_>>()).await {
-        assert_eq!(status.unwrap()["living_nodes"].as_u64(), Some(u64::from(NODES)));
+        assert_eq!(status.unwrap()["known_nodes"].as_u64(), Some(u64::from(NODES)));
     }
     // What a node logs it says without naming anybody's file.
     let log = ground.net.tail(0).await.unwrap();
