@@ -117,7 +117,7 @@ pub struct DockerNet {
 impl DockerNet {
     /// Starts a network, and returns when every node knows all. If that fails, nothing of it is left.
     ///
-    /// Dropped before its end, this leaves containers: see [`remove`].
+    /// Dropped before its end, this leaves containers: see [`remove()`].
     ///
     /// # Errors
     /// No docker, what the links need and this machine lacks, programs that are not static, a name that is taken, a container
