@@ -233,6 +233,11 @@ impl Client {
         self.session.get().map(|session| session.net.local_id())
     }
 
+    /// Its guard now, which it asks for nothing while it can ask others; none before it has entered the network.
+    pub fn guard(&self) -> Option<NodeId> {
+        self.session.get().map(|session| session.guard())
+    }
+
     /// The nodes that this client has a connection to: once it has a table, its guard and nobody else.
     pub fn connected_nodes(&self) -> Vec<NodeId> {
         self.session.get().map_or_else(Vec::new, |session| session.net.connected_peers())

@@ -23,7 +23,7 @@ pub struct Search {
     addresses: BTreeMap<NodeId, Vec<String>>,
     /// All nodes that hold shards.
     nodes: BTreeSet<NodeId>,
-    /// Those whom none of the clients asked: its guard knows who it is.
+    /// Those whom none of the clients asked: guards of all of them, who know who asks.
     unasked: BTreeSet<NodeId>,
     clients: usize,
     took: Duration,
@@ -84,7 +84,7 @@ impl Search {
     /// # Errors
     /// Those of finding what the link names.
     pub async fn begin(client: &Client, link: &Capability) -> Result<Self, Error> {
-        let since = Instant::now();
+        let (since, mut unasked) = (Instant::now(), BTreeSet::from_iter(client.guard()));
         let held = client.holders(link, STRIPES_MAX, &Progress::new()).await?;
         let nodes = client.known_holders().await?.into_iter().collect();
         let mut addresses = BTreeMap::new();
@@ -93,7 +93,8 @@ impl Search {
                 addresses.insert(*id, client.addresses(id).await?.iter().map(ToString::to_string).collect());
             }
         }
-        let unasked = client.connected_nodes().into_iter().collect();
+        // It may have got another one meanwhile.
+        unasked.extend(client.guard());
         Ok(Self { held, addresses, nodes, unasked, clients: 1, took: since.elapsed() })
     }
 

@@ -123,7 +123,7 @@ pub struct Users {
     pub publishers: usize,
     /// Clients that read it.
     pub readers: usize,
-    /// Of both, those whose guard is the censor's.
+    /// Of both, those whose guard is the censor's: of whom one of its nodes passed something on, for this file or for another.
     pub guarded: usize,
     /// The bound: the part of the clients whose guard is the censor's.
     pub bound: f64,
@@ -157,8 +157,15 @@ pub fn users(seen: &[Seen], members: &[NodeId], seats: &Seats, names: &Names) ->
     // Who publishes begins with something to be kept, who reads with asking for the record.
     let roles: BTreeMap<NodeId, Role> =
         used.iter().filter_map(|(client, all)| Some((*client, role(&all.first()?.wanted)))).collect();
-    let guarded: BTreeSet<NodeId> =
-        truth.iter().filter(|one| seats.nodes.contains(&one.guard)).map(|one| one.client).collect();
+    let guarded: BTreeSet<NodeId> = seen
+        .iter()
+        .filter(|one| seats.nodes.contains(&one.node))
+        .flat_map(|one| match one.what {
+            What::Passed { from, next, .. } => [from, next],
+            What::Asked { from: id, .. } | What::Answered { to: id, .. } => [id; 2],
+        })
+        .filter(|id| used.contains_key(id))
+        .collect();
 
     let pooled = seats.pool(seen);
     let mut votes: BTreeMap<NodeId, Votes> = BTreeMap::new();

@@ -13,6 +13,7 @@ mod forgeries;
 mod guard;
 mod healing;
 mod liars;
+mod metadata;
 mod prices;
 mod publish_fetch;
 mod relays;
