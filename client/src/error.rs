@@ -66,6 +66,16 @@ pub enum Error {
         /// The bootstrap addresses and cached nodes that were tried.
         tried: Vec<String>,
     },
+    /// Nodes were reached, but too few are known for a path over several of them.
+    #[error("only {known} nodes are known, and a path takes {needed} ({})", list(tried))]
+    TooFewNodes {
+        /// How many are known.
+        known: usize,
+        /// How many it takes.
+        needed: usize,
+        /// As above.
+        tried: Vec<String>,
+    },
     /// Fewer shards found a holder than the survival target asks for.
     #[error("only {placed} of {wanted} shards could be placed")]
     PlacementShort {
@@ -248,7 +258,7 @@ impl Error {
             Error::Lost { stripes, of } if stripes < of => Kind::Partial,
             Error::RootUnreachable { .. } | Error::NotRetrievable { .. } | Error::Lost { .. } => Kind::NotRetrievable,
             Error::Integrity { .. } => Kind::Integrity,
-            Error::NoNetwork { .. } => Kind::NoNetwork,
+            Error::NoNetwork { .. } | Error::TooFewNodes { .. } => Kind::NoNetwork,
             Error::PlacementShort { .. }
             | Error::RootShort { .. }
             | Error::Unwarded { .. }
@@ -312,6 +322,10 @@ mod tests {
             (
                 Error::NoNetwork { tried: vec!["/ip4/127.0.0.1/tcp/1".to_owned(), "/ip4/127.0.0.1/tcp/2".to_owned()] },
                 "no node could be reached (tried /ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2)",
+            ),
+            (
+                Error::TooFewNodes { known: 3, needed: 5, tried: vec!["/ip4/127.0.0.1/tcp/1".to_owned()] },
+                "only 3 nodes are known, and a path takes 5 (tried /ip4/127.0.0.1/tcp/1)",
             ),
             (Error::PlacementShort { placed: 90, wanted: 113 }, "only 90 of 113 shards could be placed"),
             (

@@ -55,8 +55,8 @@ pub const SYNC_ROUNDS_MAX: usize = 64;
 
 // What nodes do to know each other, which the simulator's nodes do as well.
 
-/// The pause between two dials of nodes that were never met, and the longer one where many connections are open: those of the former
-/// stay for a while.
+/// The pause between two dials of nodes that were never met or are lost, and the longer one where many connections are open: those of the
+/// former stay for a while.
 pub const MEETING_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 /// Such dials under way: those of nodes that nobody is may take until their deadline.
 pub const MEETINGS_MAX: usize = 8;

@@ -469,8 +469,7 @@ impl DockerNet {
         engine::run(Path::new("/bin/sh"), &line, None, IMAGE_DEADLINE).await
     }
 
-    /// Waits until every node that runs knows as many; a node itself is among those it knows. Whom it believes lost it may find again
-    /// minutes later, where a router lets nobody dial it.
+    /// Waits until every node that runs knows as many of whom it does not believe that they are lost, itself among them.
     async fn await_acquainted(&self, deadline: Duration) -> Result<(), DockerError> {
         let end = Instant::now() + deadline;
         let running = self.those(Condition::Running).await?;
@@ -478,7 +477,7 @@ impl DockerNet {
         let mut asked = running.clone();
         loop {
             let answers = self.statuses(&asked).await;
-            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["known_nodes"].as_u64());
+            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["living_nodes"].as_u64());
             let short: Vec<(u32, Option<u64>)> = asked
                 .iter()
                 .zip(&answers)

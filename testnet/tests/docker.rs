@@ -9,14 +9,16 @@ use palimpsest_testnet::docker::{
 use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Fraction, Home, Pal, Run, Transport, Way, find_program};
 use palimpsest_testnet::sample;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Who wants these tests says so: they take a minute or two, and the engine of a machine is not ours.
 const ASKED_FOR: &str = "PALIMPSEST_DOCKER";
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(300);
+const ASK_EVERY: Duration = Duration::from_millis(500);
 const NODES: u32 = 12;
 /// The last two are behind a router.
 const NAT: f64 = 0.15;
@@ -115,7 +117,7 @@ async fn acquainted(ground: &Ground) {
     let plan = ground.net.plan();
     assert_eq!((plan.lans.len(), plan.nodes.len()), (1, NODES as usize));
     for status in ground.net.statuses(&plan.indices().collect::<Vec<_>>()).await {
-        assert_eq!(status.unwrap()["known_nodes"].as_u64(), Some(u64::from(NODES)));
+        assert_eq!(status.unwrap()["living_nodes"].as_u64(), Some(u64::from(NODES)));
     }
     // What a node logs it says without naming anybody's file.
     let log = ground.net.tail(0).await.unwrap();
@@ -159,6 +161,23 @@ async fn halves_go_on(ground: &mut Ground, file: &Published) {
     let (here, there) = (here.await.unwrap(), there.await.unwrap());
     let late = ground.publish(2, &here).await;
     ground.fetch(&late, &there).await;
+    let took = tokio::time::timeout(LONG, found_again(ground)).await.expect("nobody who lives is believed lost");
+    println!("healed: all believe each other alive after {} s more", took.as_secs());
+}
+
+/// Waits until each node believes of each other one that it lives. How long that took.
+async fn found_again(ground: &Ground) -> Duration {
+    let (all, begun) = (ground.net.plan().indices().collect::<Vec<_>>(), Instant::now());
+    loop {
+        let living = ground.net.statuses(&all).await;
+        let knows_all = |status: &Option<Value>| {
+            status.as_ref().and_then(|status| status["living_nodes"].as_u64()) == Some(u64::from(NODES))
+        };
+        if living.iter().all(knows_all) {
+            return begun.elapsed();
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
 }
 
 /// A file that was published.

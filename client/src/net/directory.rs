@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// Descriptors checked between two chances for other tasks: some 4 ms of signatures.
 const CHECKED_AT_ONCE: usize = 64;
-/// Strangers drawn to find one that we can dial: of some the addresses are of another transport.
-const STRANGERS_LOOKED_AT: usize = 8;
+/// Nodes drawn to find one that we can dial: of some the addresses are of another transport.
+const LOOKED_AT: usize = 8;
 
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,11 +89,11 @@ impl Directory {
         self.presence().seen(&mut table, id, clock::moment());
     }
 
-    /// A node that was never met and may be dialled now, chosen at random; none that is one of `meeting`.
-    pub(super) fn stranger(&self, meeting: &BTreeSet<NodeId>) -> Option<(NodeId, Vec<Multiaddr>)> {
+    /// A node that may be dialled now to see whether it is there ([`Presence::to_meet`]), chosen at random; none that is one of `meeting`.
+    pub(super) fn to_meet(&self, meeting: &BTreeSet<NodeId>) -> Option<(NodeId, Vec<Multiaddr>)> {
         let table = self.read();
-        let drawn = (meeting, STRANGERS_LOOKED_AT);
-        let some = self.presence().strangers(&mut rand::rng(), &table, drawn, clock::moment());
+        let drawn = (meeting, LOOKED_AT);
+        let some = self.presence().to_meet(&mut rand::rng(), &table, drawn, clock::moment());
         some.into_iter().find_map(|id| {
             let addresses = self.dialable(table.get(&id)?);
             (!addresses.is_empty()).then_some((id, addresses))

@@ -1,6 +1,6 @@
 //! How nodes come to know each other: table exchanges with nodes chosen at random, quickly while there is news, rarely
 //! when there is none; now and then a walk to a random place of the keyspace, for what gossip has not reached; and a dial of
-//! each node that was never met, since descriptors are cheap.
+//! each node that was never met, since descriptors are cheap, and now and then of those that are lost, which may be back.
 //! Only servers gossip; a client asks for what it needs.
 
 use super::endpoint::Command;
@@ -148,7 +148,7 @@ async fn exchange(shared: Arc<Shared>, partner: NodeId) {
     let _ = timeout(EXCHANGE_DEADLINE, sync::exchange(&shared, partner, Heed::Weighed)).await;
 }
 
-/// Dials of nodes that were never met: whether there is such a node shows only there.
+/// Dials of nodes that were never met, or are believed lost: whether there is such a node shows only there.
 #[derive(Default)]
 struct Meetings {
     tasks: JoinSet<NodeId>,
@@ -159,7 +159,7 @@ impl Meetings {
     /// Begins one, if there is somebody to be met. Returns when to look again.
     fn begin(&mut self, shared: &Arc<Shared>) -> Duration {
         if self.tasks.len() < MEETINGS_MAX
-            && let Some((id, addresses)) = shared.directory.stranger(&self.with)
+            && let Some((id, addresses)) = shared.directory.to_meet(&self.with)
         {
             self.with.insert(id);
             let shared = shared.clone();

@@ -75,7 +75,8 @@ impl Session {
     /// Enters the network.
     ///
     /// # Errors
-    /// `NoNetwork` when nobody answers before the deadline, naming who was tried; `Disk` for the folder.
+    /// `NoNetwork` when nobody answers before the deadline, naming who was tried, `TooFewNodes` when those who do know hardly any; `Disk`
+    /// for the folder.
     pub(crate) async fn open(options: SessionOptions) -> Result<Arc<Session>, Error> {
         let SessionOptions { folder, bootstrap, transport, connect_deadline } = options;
         private_folder(&folder).map_err(disk(&folder, "make the folder"))?;
@@ -97,7 +98,11 @@ impl Session {
         let entered = tokio::time::timeout(connect_deadline, session.enter(&mut tried)).await;
         if !matches!(entered, Ok(true)) {
             session.net.shutdown().await;
-            return Err(Error::NoNetwork { tried });
+            let known = session.table_len();
+            return Err(match known {
+                1..TABLE_NODES_MIN => Error::TooFewNodes { known, needed: TABLE_NODES_MIN, tried },
+                _ => Error::NoNetwork { tried },
+            });
         }
         session.save()?;
         Ok(Arc::new(session))

@@ -14,16 +14,23 @@ const NOT_FOUND_MAX: usize = 16_384;
 const PAUSE_MIN: Duration = Duration::from_secs(10);
 /// The longest pause: who comes back, or was behind a cut, is found after it at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// Nodes that were first not found within such a time of each other may have been lost by the same cut: who of them is found shows
+/// that it may be over.
+const TOGETHER: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 struct Failure {
     pause: Duration,
     at: Moment,
+    /// When it was not found for the first time since it was found.
+    first: Moment,
+    /// Whether the pause is cut short.
+    due: bool,
 }
 
 impl Failure {
     fn is_over(&self, now: Moment) -> bool {
-        now.since(self.at) >= self.pause
+        self.due || now.since(self.at) >= self.pause
     }
 }
 
@@ -35,15 +42,15 @@ impl NotFound {
     /// A dial of the node failed; says whether it is the first one since it was found. While its pause lasts, further failures do
     /// not prolong it.
     pub(super) fn failed(&mut self, id: NodeId, now: Moment) -> bool {
-        let pause = match self.0.get(&id) {
+        let (pause, first) = match self.0.get(&id) {
             Some(known) if !known.is_over(now) => return false,
-            Some(known) => (known.pause * 2).min(PAUSE_MAX),
-            None => PAUSE_MIN,
+            Some(known) => ((known.pause * 2).min(PAUSE_MAX), known.first),
+            None => (PAUSE_MIN, now),
         };
         if self.0.len() >= NOT_FOUND_MAX && !self.0.contains_key(&id) {
             self.make_room(now);
         }
-        self.0.insert(id, Failure { pause, at: now }).is_none()
+        self.0.insert(id, Failure { pause, at: now, first, due: false }).is_none()
     }
 
     fn make_room(&mut self, now: Moment) {
@@ -55,9 +62,17 @@ impl NotFound {
         }
     }
 
-    /// The node was met.
+    /// The node was met. Those that were lost together with it are due, however long their pauses are.
     pub(super) fn found(&mut self, id: &NodeId) {
-        self.0.remove(id);
+        let Some(found) = self.0.remove(id) else { return };
+        for failure in self.0.values_mut() {
+            let apart = failure.first.since(found.first).max(found.first.since(failure.first));
+            if apart < TOGETHER && !failure.due {
+                // With one more failure the pause is what it was.
+                failure.pause = (failure.pause / 2).max(PAUSE_MIN);
+                failure.due = true;
+            }
+        }
     }
 
     /// Whether it is too early to try the node again.
@@ -104,6 +119,27 @@ mod tests {
         not_found.found(&id(1));
         not_found.failed(id(1), now);
         assert!(!not_found.is_paused(&id(1), now + PAUSE_MIN));
+    }
+
+    #[test]
+    fn those_lost_together_with_who_is_found_are_due() {
+        let mut not_found = NotFound::default();
+        for (number, first) in [(1, 0), (2, 59), (3, 60), (4, 200)] {
+            not_found.failed(id(number), second(first));
+            // So often that it is not tried again for minutes.
+            (0..6).for_each(|failure| _ = not_found.failed(id(number), second(300 + failure * 350)));
+        }
+        let paused =
+            |not_found: &NotFound| (1..5).filter(|n| not_found.is_paused(&id(*n), second(2_060))).collect::<Vec<_>>();
+        assert_eq!(paused(&not_found), [1, 2, 3, 4]);
+        not_found.found(&id(1));
+        assert_eq!(paused(&not_found), [3, 4]);
+        // If it is not found after all, its pause is what it was; and who was found was lost with nobody of them.
+        let before = not_found.0[&id(3)].pause;
+        assert!(!not_found.failed(id(2), second(2_060)) && not_found.0[&id(2)].pause == before);
+        not_found.failed(id(1), second(2_060));
+        not_found.found(&id(1));
+        assert_eq!(paused(&not_found), [2, 3, 4]);
     }
 
     #[test]

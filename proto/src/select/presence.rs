@@ -1,7 +1,9 @@
 //! Who is there: how nodes get into a table, whose word on them counts, and how they leave it.
 //!
 //! A descriptor proves that somebody has a key, not that there is a node. A server therefore dials whom it never met; who is not
-//! found is taken out, and not taken back for a while. A client dials nobody but its guard, whose word it takes instead.
+//! found is taken out, and not taken back for a while. Who was met and is lost is dialled now and then, and at once when somebody
+//! comes back who was lost together with it: so those whom a cut had parted find each other. A client dials nobody but its guard,
+//! whose word it takes instead.
 //!
 //! ```text
 //! descriptor ──► is_wanted ──► take ──► table ◄── seen           a connection: it lives
@@ -26,6 +28,8 @@ const LOST_PARTNERS: usize = 8;
 /// Nodes of a server's table that it never met: half of the table at most, so that nodes that nobody is push out nobody who was met.
 /// When there are more, any of them goes.
 const STRANGERS_MAX: usize = TABLE_NODES_MAX / 2;
+/// Who is suspected was dialled by then, unless something kept us from it, as when the machine slept.
+const VERIFIED_WITHIN: Duration = Duration::from_secs(10);
 /// Somebody was met so lately: then who is not found is not there, and it is not our own line that is down.
 const MET_LATELY: Duration = Duration::from_secs(60);
 
@@ -175,8 +179,9 @@ impl Presence {
         }
     }
 
-    /// Nodes that were never met and may be dialled now, drawn by chance, `count` at most; none that is one of `meeting`.
-    pub fn strangers(
+    /// Nodes that may be dialled now, drawn by chance, `count` at most; none that is one of `meeting`: such as were never met, and if
+    /// there are none, such as are believed lost. (A dial of who is suspected is under way, unless it was suspected long ago.)
+    pub fn to_meet(
         &self,
         rng: &mut impl Rng,
         table: &NodeTable,
@@ -184,7 +189,14 @@ impl Presence {
         now: Moment,
     ) -> Vec<NodeId> {
         let wanted = |id: &&NodeId| **id != self.local && !meeting.contains(*id) && !self.not_found.is_paused(id, now);
-        sample(rng, table.strangers().iter().filter(wanted).copied(), count)
+        let strangers = sample(rng, table.strangers().iter().filter(wanted).copied(), count);
+        if !strangers.is_empty() {
+            return strangers;
+        }
+        let is_due =
+            |(id, since): &(&NodeId, Moment)| !self.suspects.contains(*id) || now.since(*since) >= VERIFIED_WITHIN;
+        let lost = table.lost().filter(is_due).map(|(id, _)| id);
+        sample(rng, lost.filter(wanted).copied(), count)
     }
 
     /// A node to exchange tables with: mostly one that lives.

@@ -86,6 +86,8 @@ pub struct NodeTable {
     networks: BTreeMap<Option<Network>, BTreeSet<NodeId>>,
     /// Nodes that were never met.
     strangers: BTreeSet<NodeId>,
+    /// Nodes that are believed lost.
+    lost: BTreeSet<NodeId>,
     /// How many of a network's nodes relay.
     relaying: BTreeMap<Network, usize>,
     digests: Box<[u64; BUCKETS]>,
@@ -112,6 +114,7 @@ impl NodeTable {
             relays: Vec::new(),
             networks: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            lost: BTreeSet::new(),
             relaying: BTreeMap::new(),
             digests: Box::new([0; BUCKETS]),
             nodes_max,
@@ -187,6 +190,9 @@ impl NodeTable {
         if !health.met {
             self.strangers.insert(id);
         }
+        if health.lost.is_some() {
+            self.lost.insert(id);
+        }
         if signed.roles.holds {
             self.holders.insert(position, id);
         }
@@ -221,6 +227,7 @@ impl NodeTable {
             return false;
         };
         self.strangers.remove(id);
+        self.lost.remove(id);
         self.digests[usize::from(entry.position.0[0])] ^= fingerprint(&entry.signed);
         self.holders.remove(&entry.position);
         if let Some(members) = self.networks.get_mut(&entry.network) {
@@ -258,6 +265,7 @@ impl NodeTable {
         if let Some(entry) = self.nodes.get_mut(id) {
             entry.health = Health { seen: entry.health.seen.max(Some(now)), lost: None, met: true };
             self.strangers.remove(id);
+            self.lost.remove(id);
         }
     }
 
@@ -275,6 +283,10 @@ impl NodeTable {
     pub fn set_lost(&mut self, id: &NodeId, when: Option<Moment>) {
         if let Some(entry) = self.nodes.get_mut(id) {
             entry.health.lost = when;
+            match when {
+                Some(_) => self.lost.insert(*id),
+                None => self.lost.remove(id),
+            };
         }
     }
 
@@ -285,6 +297,7 @@ impl NodeTable {
             Some(entry) if entry.health.seen < Some(when) => {
                 let news = entry.health.lost.is_none();
                 entry.health.lost = entry.health.lost.max(Some(when));
+                self.lost.insert(*id);
                 news
             }
             _ => false,
@@ -293,7 +306,7 @@ impl NodeTable {
 
     /// The nodes believed lost, and since when.
     pub fn lost(&self) -> impl Iterator<Item = (&NodeId, Moment)> {
-        self.nodes.iter().filter_map(|(id, entry)| Some((id, entry.health.lost?)))
+        self.lost.iter().filter_map(|id| Some((id, self.nodes.get(id)?.health.lost?)))
     }
 
     /// One number per bucket, equal in two tables if they hold the same descriptors there.

@@ -66,7 +66,7 @@ impl Place {
             tokio::spawn(async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
                     let _asked = stream.read_exact(&mut [0; 7]).await;
-                    let _gone = stream.write_all(format!("{{\"known_nodes\":{known}}}").as_bytes()).await;
+                    let _gone = stream.write_all(format!("{{\"living_nodes\":{known}}}").as_bytes()).await;
                 }
             });
         }

@@ -3,8 +3,10 @@
 use super::common::{DEADLINE, content, fetch, publish};
 use super::start::node_config;
 use palimpsest_client::net::Transport;
-use palimpsest_client::{Client, ClientOptions};
+use palimpsest_client::{Capability, Client, ClientOptions, Error, FetchOptions, Kind, Progress};
 use palimpsest_node::{Node, NodeConfig};
+use palimpsest_testnet::hostile::Lie;
+use palimpsest_testnet::liars::Plot;
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +35,61 @@ async fn a_bootstrap_node_that_knows_only_its_friends_hides_nobody() {
     assert!(fetch(&newcomer, &link).await.unwrap().0 == file);
     network.shutdown().await;
     circle.shutdown().await;
+}
+
+/// All whom a newcomer is told of lie: they name each other and nodes that nobody is. It lives among them, and others are nowhere: what it
+/// asks for ends with a reason and no wrong byte, whether they keep what they are given or hand out garbage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_of_liars_only_gets_an_end_and_no_wrong_byte() {
+    let network = Network::start(NetworkOptions::honest(10)).await.unwrap();
+    let file = content(91, 300 << 10);
+    let publisher = network.client("publisher").await.unwrap();
+    let link: Capability = publish(&publisher, &file).await.unwrap().link.parse().unwrap();
+    for (seed, (made_up, lie)) in (1..).zip([(0, None), (6, Some(Lie::Garbage))]) {
+        let plot = Plot::new(made_up, 0, seed).unwrap();
+        let circle = Network::start(NetworkOptions {
+            service: Box::new(move |_| lie.map(Lie::stand)),
+            table_liar: Box::new(move |_| Some(plot.liar())),
+            ..NetworkOptions::honest(6)
+        });
+        let circle = circle.await.unwrap();
+        let newcomer = circle.client("newcomer").await.unwrap();
+        let (mut sink, progress) = (Vec::new(), Progress::new());
+        let fetching = newcomer.fetch(&link, FetchOptions::default(), &mut sink, &progress);
+        let fetched = tokio::time::timeout(DEADLINE, fetching).await.expect("a fetch ends");
+        let why = fetched.unwrap_err();
+        println!("{made_up} made up, {lie:?}: fetch: {why}");
+        assert!(matches!(why.kind(), Kind::Absent | Kind::NotRetrievable) && sink.is_empty(), "{why}");
+
+        let own = content(92, 100 << 10);
+        let published = publish(&newcomer, &own).await;
+        println!("{made_up} made up, {lie:?}: publish: {:?}", published.as_ref().map_err(ToString::to_string));
+        match (lie, published) {
+            // Those who keep what they are given are all that there is.
+            (None, published) => assert!(fetch(&newcomer, &published.unwrap().link).await.unwrap().0 == own),
+            (Some(_), Ok(_)) => panic!("nobody has it"),
+            (Some(_), Err(why)) => assert!(matches!(why.kind(), Kind::Placement | Kind::NotRetrievable), "{why}"),
+        }
+        circle.shutdown().await;
+    }
+    network.shutdown().await;
+}
+
+/// Of fewer nodes than a path takes no network can be made, and the newcomer is told so: not that none could be reached.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_nodes_are_no_network_and_are_counted() {
+    let few = Network::start(NetworkOptions::honest(3)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let newcomer = Client::start(ClientOptions {
+        data_dir: folder.path().to_owned(),
+        bootstrap: vec![few.node(0).unwrap().addresses()[0].to_string()],
+        transport: Transport::Memory,
+        connect_deadline: Duration::from_secs(5),
+    });
+    let Err(why) = newcomer.await else { panic!("no path leads over three nodes") };
+    assert!(matches!(why, Error::TooFewNodes { known: 3, needed: 5, .. }), "{why}");
+    assert_eq!(why.kind(), Kind::NoNetwork);
+    few.shutdown().await;
 }
 
 /// Fewer than the handshakes that a node has under way at once.

@@ -32,6 +32,9 @@ impl Verb {
             }
             Kind::NotRetrievable => "holders may come back: try again later; `pal status` says how much of it is there",
             Kind::Integrity => "it was published by a faulty or hostile program; no other holder has it any better",
+            Kind::NoNetwork if matches!(error, Error::TooFewNodes { .. }) => {
+                "start more nodes, or name one of a larger network with --bootstrap MULTIADDR or FILE, or PAL_BOOTSTRAP"
+            }
             Kind::NoNetwork => {
                 "name a node that is up with --bootstrap MULTIADDR or FILE, or PAL_BOOTSTRAP; see what is used now with \
                  `pal config show --origin`"
@@ -77,6 +80,12 @@ mod tests {
     fn an_interrupted_publish_is_told_that_it_resumes() {
         assert!(Verb::Publish.advice(&Error::Interrupted).unwrap().contains("run the same command again: it resumes"));
         assert!(!Verb::Fetch.advice(&Error::Interrupted).unwrap().contains("resumes"));
+    }
+
+    #[test]
+    fn who_reached_too_few_nodes_is_not_told_that_none_is_up() {
+        let few = Error::TooFewNodes { known: 3, needed: 5, tried: Vec::new() };
+        assert!(Verb::Fetch.advice(&few).unwrap().contains("more nodes"));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn whom_nobody_is_is_forgotten_named_and_for_a_while_not_taken_back() {
     own.seen(1, at(0));
     assert_eq!(own.told(2, 0, at(0)).unwrap().inserted, Inserted::New);
     let none = BTreeSet::new();
-    assert_eq!(own.presence.strangers(&mut own.rng, &own.table, (&none, 8), at(0)), [id(2)]);
+    assert_eq!(own.presence.to_meet(&mut own.rng, &own.table, (&none, 8), at(0)), [id(2)]);
     assert!(own.unreachable(2, at(1)) && own.table.get(&id(2)).is_none() && own.names(2, at(1)));
     assert_eq!(own.told(2, 5, at(2)), None, "it is not even tried");
     // After the pause it is, and if it is not there again, that is no news.
@@ -103,6 +103,45 @@ fn a_signature_brings_back_nobody_and_a_connection_does() {
     client.told(1, 0, at(0));
     client.hear(&[(id(1).prefix(), Duration::ZERO)], Heed::Believed, at(1));
     assert!(client.is_lost(1) && !client.told(1, 5, at(2)).unwrap().may_be_back);
+}
+
+/// Who was met and is lost is dialled when there is no stranger to be met, ever more rarely, and all at once when one of them is back.
+#[test]
+fn the_lost_are_dialled_now_and_then_and_when_one_of_them_is_back() {
+    let mut own = Own::new(true);
+    for number in 1..5 {
+        own.told(number, 0, at(0));
+        own.seen(number, at(0));
+    }
+    let to_meet = |own: &mut Own, now| {
+        let mut whom = own.presence.to_meet(&mut own.rng, &own.table, (&BTreeSet::new(), 8), now);
+        whom.sort_unstable();
+        whom
+    };
+    let ids = |numbers: &[u16]| {
+        let mut all: Vec<NodeId> = numbers.iter().map(|number| id(*number)).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(to_meet(&mut own, at(1)), []);
+    for number in 1..4 {
+        own.presence.suspect(&mut own.table, &id(number), at(1));
+        assert_eq!(to_meet(&mut own, at(1)), [], "its dial is under way");
+    }
+    assert_eq!(to_meet(&mut own, at(11)), ids(&[1, 2, 3]), "nothing came of it");
+    (1..4).for_each(|number| _ = own.unreachable(number, at(2)));
+    own.presence.suspect(&mut own.table, &id(4), at(1_000));
+    own.presence.lost(&mut own.table, &id(4), at(1_000));
+    assert_eq!(to_meet(&mut own, at(5)), ids(&[4]), "nobody has tried");
+    own.unreachable(4, at(5));
+    assert_eq!(to_meet(&mut own, at(12)), ids(&[1, 2, 3]));
+    (1..4).for_each(|number| _ = own.unreachable(number, at(12)));
+    assert_eq!(to_meet(&mut own, at(14)), []);
+    own.seen(1, at(14));
+    assert_eq!(to_meet(&mut own, at(14)), ids(&[2, 3, 4]));
+    // Strangers go before them.
+    own.told(9, 0, at(14));
+    assert_eq!(to_meet(&mut own, at(14)), ids(&[9]));
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn check_indices(table: &NodeTable) {
         assert_eq!(entry.relay.is_some(), entry.signed.roles.relays);
         assert!(entry.relay.is_none_or(|place| table.relays[place] == *id));
         assert!(table.networks[&entry.network].contains(id));
+        assert_eq!(table.lost.contains(id), entry.health.lost.is_some());
         holders += usize::from(entry.signed.roles.holds);
         relays += usize::from(entry.signed.roles.relays);
         if let Some(network) = entry.network.filter(|_| entry.signed.roles.relays) {
@@ -51,6 +52,7 @@ fn check_indices(table: &NodeTable) {
     assert_eq!(relaying, table.relaying);
     assert_eq!(digests, *table.digests());
     assert_eq!((holders, relays), (table.holders.len(), table.relays.len()));
+    assert!(table.lost.iter().all(|id| table.get(id).is_some()));
     assert_eq!(table.networks.values().map(BTreeSet::len).sum::<usize>(), table.len());
 }
 
@@ -77,12 +79,22 @@ fn a_node_is_lost_until_it_is_seen_or_signs_again() {
     assert!(table.mark_lost(&id, moment(20)));
     assert!(!table.mark_lost(&id, moment(21)), "no news");
     assert_eq!(table.lost().collect::<Vec<_>>(), [(&id, moment(21))]);
+    check_indices(&table);
     table.mark_seen(&id, moment(22));
     assert_eq!(table.lost().count(), 0);
     table.mark_lost(&id, moment(30));
     table.insert(signed_by(1, WALL.0 * 1000 + 1, Roles::ALL, [127, 0, 0, 1]), moment(40));
     assert_eq!(table.lost().count(), 0, "signed after it was lost");
+    check_indices(&table);
     assert!(!table.mark_lost(&id, moment(35)), "an old rumour");
+    table.set_lost(&id, Some(moment(50)));
+    check_indices(&table);
+    table.set_lost(&id, None);
+    table.set_lost(&node(2).id, Some(moment(50)));
+    check_indices(&table);
+    table.mark_lost(&id, moment(60));
+    table.expire(WALL.plus(u64::from(u32::MAX)));
+    check_indices(&table);
 }
 
 #[test]

@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_secs(1);
 enum Event {
     /// A node exchanges tables, unless it was put off or quickened meanwhile.
     Exchange(usize),
-    /// A node dials somebody whom it never met, if there is anybody, unless it has started again meanwhile.
+    /// A node dials somebody whom it never met or believes lost, if there is anybody, unless it has started again meanwhile.
     Meeting(usize, u32),
     /// A node dials somebody who may be gone, or back.
     Verify(usize, NodeId),
@@ -177,14 +177,14 @@ impl Gossip {
             Event::Meeting(number, life) if self.peers[number].up && self.peers[number].life == life => {
                 let Peer { presence, table, meeting, .. } = &self.peers[number];
                 if meeting.len() < MEETINGS_MAX
-                    && let Some(stranger) = presence.strangers(&mut self.dice, table, (meeting, 1), self.now).pop()
+                    && let Some(whom) = presence.to_meet(&mut self.dice, table, (meeting, 1), self.now).pop()
                 {
-                    match self.dial(number, stranger) {
+                    match self.dial(number, whom) {
                         Dialled::There(_) => {}
-                        Dialled::Refused => self.in_vain(number, &stranger),
+                        Dialled::Refused => self.in_vain(number, &whom),
                         Dialled::Silent => {
-                            self.peers[number].meeting.insert(stranger);
-                            self.give_up_later(number, stranger);
+                            self.peers[number].meeting.insert(whom);
+                            self.give_up_later(number, whom);
                         }
                     }
                 }
@@ -463,3 +463,6 @@ pub(super) fn unix_ms(now: Moment) -> u64 {
 fn jitter(dice: &mut StdRng, pause: Duration) -> Duration {
     pause.mul_f64(dice.random_range(0.75..1.25))
 }
+
+#[cfg(test)]
+mod tests;
