@@ -8,16 +8,17 @@
 
 mod mend;
 mod misplaced;
+mod placed;
 mod proof;
 mod survival;
+mod terms;
 
 use crate::clock::moment;
-use crate::config::show_duration;
 use crate::cutting::{self, Cut, Source};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::lane::{Done, Lane, Way};
-use crate::pace::{Pace, SPREAD_MAX};
+use crate::pace::Pace;
 use crate::policy::{ACTIVE, PROOF_ROUNDS, PROOF_SAMPLE, RECORD_PAUSE, RECORD_TRIES, SEED_COPIES, is_proof};
 use crate::progress::{Phase, Progress};
 use crate::records::{self, Spread};
@@ -30,12 +31,13 @@ use palimpsest_proto::fair::Stamp;
 use palimpsest_proto::flow::{Scatter, ScatterOutcome, ScatterVerdict, root_shortfall};
 use palimpsest_proto::ids::{Locator, NodeId};
 use palimpsest_proto::message::Ask;
-use palimpsest_proto::params::{CANDIDATES, LEASE_SECONDS_DEFAULT, LINK_CONTENT_BYTES_MAX};
+use palimpsest_proto::params::{CANDIDATES, LINK_CONTENT_BYTES_MAX};
 use palimpsest_proto::select::{diversions, place};
 use palimpsest_proto::time::{Moment, Timestamp};
+use placed::Placed;
 use proof::Proof;
 use rand::seq::IteratorRandom;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,70 +46,13 @@ use tokio::task::{JoinError, JoinSet};
 
 pub(crate) use misplaced::publish;
 pub(crate) use survival::{FRACTIONS, living_holders, networks, survival};
+pub(crate) use terms::check_spread;
+pub use terms::{PublishOptions, Published};
 
 /// Descriptors being seeded at once.
 const SEEDING_MAX: usize = 8;
 /// How long a round pauses in which nothing could be done.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
-
-/// The part of the lease that a publish may take that is spread over time.
-const SPREAD_PART: u64 = 4;
-
-/// How to publish.
-#[derive(Clone, Copy, Debug)]
-pub struct PublishOptions {
-    /// What part of the nodes may vanish at once.
-    pub survive: Survive,
-    /// For how long the network is asked to keep it, in seconds.
-    pub lease_seconds: u64,
-    /// Whether every stripe gets wardens, who keep it alive: without, it lasts as long as its holders.
-    pub wardens: bool,
-    /// Over how long the shards leave, at random moments, so that holders cannot tell those of a file by their times; `None`: as
-    /// fast as they can. At most 7 days and a quarter of the lease, and the source must be one that can be read twice.
-    pub spread: Option<Duration>,
-}
-
-impl Default for PublishOptions {
-    fn default() -> PublishOptions {
-        PublishOptions { survive: Survive::Half, lease_seconds: LEASE_SECONDS_DEFAULT, wardens: true, spread: None }
-    }
-}
-
-/// What was published, and how safe it is.
-#[derive(Clone, PartialEq)]
-pub struct Published {
-    /// The link: whoever has it can read.
-    pub link: String,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// Bytes that stood in the file more than once and were placed once.
-    pub bytes_deduplicated: u64,
-    /// Stripes, those of the manifest included.
-    pub stripes: u64,
-    /// Shards that a holder acknowledged, in this run or an earlier one.
-    pub shards_placed: u64,
-    /// Shards that an earlier, interrupted run had placed.
-    pub shards_resumed: u64,
-    /// Nodes that hold at least one shard.
-    pub holders: usize,
-    /// Networks (address prefixes) that those nodes are in.
-    pub networks: usize,
-    /// For 10, 30 and 50 % of the nodes lost at once: the probability that the file is lost.
-    pub survival: [(f64, f64); 3],
-    /// Shards that came back over other paths.
-    pub proven: usize,
-    /// Shards that were asked for as a proof; those that did not come may be lost, or only late.
-    pub sampled: usize,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-impl std::fmt::Debug for Published {
-    /// Without the link, which is a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Published").field("bytes", &self.bytes).field("stripes", &self.stripes).finish_non_exhaustive()
-    }
-}
 
 struct Job {
     descriptor: Descriptor,
@@ -144,23 +89,6 @@ struct Tag {
     holder: NodeId,
 }
 
-/// Where the shards of the finished stripes lie, as far as survival and proof need it.
-#[derive(Default)]
-struct Placed {
-    stripes: u64,
-    shards: u64,
-    resumed: u64,
-    /// For each kind of stripe seen (k, and how many nodes hold how many shards): how often.
-    loads: BTreeMap<(usize, Vec<u32>), u64>,
-    holders: BTreeSet<NodeId>,
-    /// A uniform sample of what was placed (reservoir).
-    sample: Vec<(Locator, NodeId)>,
-    seen: u64,
-    short: u64,
-    /// Stripes that no warden would take.
-    unwarded: u64,
-}
-
 /// See the module's description.
 pub(crate) struct Publish<'a> {
     session: &'a Arc<Session>,
@@ -179,45 +107,6 @@ pub(crate) struct Publish<'a> {
     progress: &'a Progress,
     /// How many guards had been found out when it began.
     guards_found_out: u32,
-}
-
-impl Placed {
-    /// Takes it into the account who has a stripe's shards.
-    fn note_loads(&mut self, descriptor: &Descriptor, holders: &[Option<NodeId>]) {
-        let mut loads: BTreeMap<NodeId, u32> = BTreeMap::new();
-        holders.iter().flatten().for_each(|holder| *loads.entry(*holder).or_default() += 1);
-        self.holders.extend(loads.keys());
-        let mut counts: Vec<u32> = loads.into_values().collect();
-        counts.sort_unstable();
-        *self.loads.entry((descriptor.geometry().k(), counts)).or_default() += 1;
-    }
-
-    /// The same for all stripes, since holders have changed.
-    fn recount<'s>(&mut self, stripes: impl Iterator<Item = (&'s Descriptor, &'s [Option<NodeId>])>) {
-        self.loads.clear();
-        self.holders.clear();
-        stripes.for_each(|(descriptor, holders)| self.note_loads(descriptor, holders));
-    }
-}
-
-/// Whether a publish can be spread as it is asked to be.
-///
-/// # Errors
-/// `Usage`, with what may be asked for.
-pub(crate) fn check_spread(source: &Source, options: &PublishOptions) -> Result<(), Error> {
-    let Some(spread) = options.spread else { return Ok(()) };
-    let most = SPREAD_MAX.min(Duration::from_secs(options.lease_seconds / SPREAD_PART));
-    if spread > most {
-        let most = show_duration(most);
-        return Err(Error::Usage(format!(
-            "a publish can be spread over {most} at most: 7d, or a quarter of its lease"
-        )));
-    }
-    // It is read twice: of a pipe nothing would be left.
-    match source.size()? {
-        Some(_) => Ok(()),
-        None => Err(Error::Usage("to be spread over time, what is published must be a file, not a pipe".to_owned())),
-    }
 }
 
 /// Publishes `source`; if that is to be `spread` over time, so long, and how many shards there will be.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::Docker;
 use super::error::DockerError;
-use super::plan::Name;
+use super::names::Name;
 use super::{ASK_EVERY, LABEL};
 
 /// Time for all of it.
