@@ -69,7 +69,7 @@ impl NotFound {
             let apart = failure.first.since(found.first).max(found.first.since(failure.first));
             if apart < TOGETHER && !failure.due {
                 // With one more failure the pause is what it was.
-                failure.pause = (failure.pause / 2).max(PAUSE_MIN);
+                failure.pause /= 2;
                 failure.due = true;
             }
         }

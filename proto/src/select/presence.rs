@@ -179,8 +179,9 @@ impl Presence {
         }
     }
 
-    /// Nodes that may be dialled now, drawn by chance, `count` at most; none that is one of `meeting`: such as were never met, and if
-    /// there are none, such as are believed lost. (A dial of who is suspected is under way, unless it was suspected long ago.)
+    /// Nodes that may be dialled now, drawn by chance, `count` at most; none that is one of `meeting`: all of them such as were never met,
+    /// or all such as are believed lost, where there are both the one as often as the other. (A dial of who is suspected is under way,
+    /// unless it was suspected long ago.)
     pub fn to_meet(
         &self,
         rng: &mut impl Rng,
@@ -189,14 +190,21 @@ impl Presence {
         now: Moment,
     ) -> Vec<NodeId> {
         let wanted = |id: &&NodeId| **id != self.local && !meeting.contains(*id) && !self.not_found.is_paused(id, now);
-        let strangers = sample(rng, table.strangers().iter().filter(wanted).copied(), count);
-        if !strangers.is_empty() {
-            return strangers;
-        }
         let is_due =
             |(id, since): &(&NodeId, Moment)| !self.suspects.contains(*id) || now.since(*since) >= VERIFIED_WITHIN;
-        let lost = table.lost().filter(is_due).map(|(id, _)| id);
-        sample(rng, lost.filter(wanted).copied(), count)
+        // Strangers may be made up by the thousand, and must not take every turn from the lost.
+        let strangers_first = below(rng, 2) == Some(0);
+        for strangers in [strangers_first, !strangers_first] {
+            let some = if strangers {
+                sample(rng, table.strangers().iter().filter(wanted).copied(), count)
+            } else {
+                sample(rng, table.lost().filter(is_due).map(|(id, _)| id).filter(wanted).copied(), count)
+            };
+            if !some.is_empty() {
+                return some;
+            }
+        }
+        Vec::new()
     }
 
     /// A node to exchange tables with: mostly one that lives.
