@@ -7,7 +7,7 @@ use crate::cpu::Account;
 use crate::error::Error;
 use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
-use crate::policy::{CROSS_CHECK, CROSS_CHECKED, GUARD_STAGGER, GUARDS_TRIED_MAX, SYNC_ROUNDS_MAX};
+use crate::policy::{CROSS_CHECK, CROSS_CHECKED, GUARD_STAGGER, GUARDS_TRIED_MAX, MAJORITY_WAIT, SYNC_ROUNDS_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use futures::future::join_all;
@@ -282,8 +282,8 @@ impl Session {
 
     /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes that it names: who lies
     /// about the table can name friends only, and a walk of the overlay that begins with a liar meets nobody else either, but takes
-    /// a dozen round trips. Who does not answer is waited for no longer than the others take. `known` remembers who was found at
-    /// which address: there is no second connection to it.
+    /// a dozen round trips. Who does not answer is waited for no longer than [`CROSS_CHECK`] where most have, and [`MAJORITY_WAIT`] where
+    /// not. `known` remembers who was found at which address: there is no second connection to it.
     async fn meet_bootstrap(&self, tried: &mut Vec<String>, known: &mut BTreeMap<String, NodeId>) -> bool {
         let addresses: Vec<&String> = self.bootstrap.iter().filter(|text| !tried.contains(text)).collect();
         tried.extend(addresses.into_iter().cloned());
@@ -318,6 +318,14 @@ impl Session {
                 }
             };
             let _ = tokio::time::timeout(CROSS_CHECK, async { tokio::join!(compare, others) }).await;
+            let majority = async {
+                while found.len() <= self.bootstrap.len() / 2
+                    && let Some(met) = meetings.next().await
+                {
+                    found.extend(met);
+                }
+            };
+            let _ = tokio::time::timeout(MAJORITY_WAIT - CROSS_CHECK, majority).await;
         }
         known.extend(found.into_iter().map(|(text, peer)| (text.clone(), peer)));
         met

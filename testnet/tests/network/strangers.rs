@@ -2,16 +2,20 @@
 
 use super::common::{DEADLINE, content, fetch, publish};
 use super::start::node_config;
+use palimpsest_client::clock::{moment, timestamp};
 use palimpsest_client::net::Transport;
+use palimpsest_client::policy::CROSS_CHECK;
 use palimpsest_client::{Capability, Client, ClientOptions, Error, FetchOptions, Kind, Progress};
 use palimpsest_node::{Node, NodeConfig};
+use palimpsest_proto::select::NodeTable;
 use palimpsest_testnet::hostile::Lie;
 use palimpsest_testnet::liars::Plot;
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A newcomer who is told of an honest node, too, finds what the honest have, though half of those it is told of send it into a
 /// circle of three that knows nobody else and has nothing. (Its guard may be one of them: then it compares it with three others.)
@@ -92,6 +96,68 @@ async fn too_few_nodes_are_no_network_and_are_counted() {
     few.shutdown().await;
 }
 
+/// A port that leads to the node at the address of this TCP port, after a while.
+async fn slow_way(port: u16, pause: Duration) -> (String, AbortOnDropHandle<()>) {
+    let door = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", door.local_addr().unwrap().port());
+    let passing = tokio::spawn(async move {
+        let mut guests = JoinSet::new();
+        while let Ok((mut guest, _)) = door.accept().await {
+            guests.spawn(async move {
+                tokio::time::sleep(pause).await;
+                let mut node = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = copy_bidirectional(&mut guest, &mut node).await;
+            });
+        }
+    });
+    (address, AbortOnDropHandle::new(passing))
+}
+
+/// Whoever lies is quick, and names enough friends to go on with. The honest one is slower than tables are compared where most have
+/// answered, and heard nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_bootstrap_node_is_heard_beside_a_quick_one() {
+    let folders: Vec<_> = (0..7).map(|_| tempfile::tempdir().unwrap()).collect();
+    let start = async |number: usize, bootstrap: &[String]| {
+        let config = node_config(folders[number].path(), Transport::Tcp, ANYWHERE);
+        Node::start(NodeConfig { bootstrap: bootstrap.to_vec(), ..config }).await.unwrap()
+    };
+    let honest = start(0, &[]).await;
+    let first = start(1, &[]).await;
+    let quick = first.addresses()[0].to_string();
+    let mut circle = vec![first];
+    for number in 2..6 {
+        circle.push(start(number, std::slice::from_ref(&quick)).await);
+    }
+    let meeting = async {
+        while circle[0].known_nodes() < circle.len() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, meeting).await.expect("they meet");
+
+    let (slow, _passing) = slow_way(port_of(&honest), CROSS_CHECK * 2).await;
+    let newcomer = Client::start(ClientOptions {
+        data_dir: folders[6].path().to_owned(),
+        bootstrap: vec![quick, slow],
+        transport: Transport::Tcp,
+        connect_deadline: DEADLINE,
+    });
+    newcomer.await.unwrap().close().await.unwrap();
+    let table = std::fs::read(folders[6].path().join("table")).unwrap();
+    let table = NodeTable::decode(table.into(), timestamp(), moment()).unwrap();
+    assert!(table.get(&honest.id()).is_some(), "only {} nodes are known", table.len());
+    for node in circle {
+        node.shutdown().await;
+    }
+    honest.shutdown().await;
+}
+
+/// The TCP port at which a node listens.
+fn port_of(node: &Node) -> u16 {
+    node.addresses()[0].to_string().split('/').nth(4).unwrap().parse().unwrap()
+}
+
 /// Fewer than the handshakes that a node has under way at once.
 const SLOW: usize = 200;
 /// Loopback, a port that is free.
@@ -127,7 +193,7 @@ async fn peers_that_let_bytes_trickle_are_hung_up_on_and_keep_nobody_out() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let node = Node::start(node_config(one.path(), Transport::Tcp, ANYWHERE)).await.unwrap();
     let place = node.addresses()[0].to_string();
-    let port = place.split('/').nth(4).unwrap();
+    let port = port_of(&node);
     let mut slow = JoinSet::new();
     for _ in 0..SLOW {
         slow.spawn(trickle(format!("127.0.0.1:{port}")));
