@@ -312,6 +312,8 @@ impl Node {
 
     /// Ends the node: takes nothing new, finishes and syncs what it has begun, and leaves the network.
     pub async fn shutdown(self) {
+        // Who goes down together with it, as all do when a machine does, is not to be forgotten as somebody who was never there.
+        let known = files::encoded_table(&self.shared.table);
         self.stop.cancel();
         self.tasks.close();
         let ended = tokio::time::timeout(END_DEADLINE, async {
@@ -322,7 +324,7 @@ impl Node {
         if ended.await.is_err() {
             tracing::warn!("the node did not end in time; what was acknowledged is on disk");
         }
-        files::write_table(&self.shared.config.data_dir, &self.shared.table);
+        files::write_table(&self.shared.config.data_dir, &known);
         if !self.shared.config.embedded {
             files::remove_node_file(&self.shared.config.data_dir);
         }

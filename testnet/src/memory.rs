@@ -9,6 +9,7 @@ use palimpsest_node::work::UpkeepConfig;
 use palimpsest_node::{Node, NodeConfig, NodeError};
 use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::secret::Secret;
+use palimpsest_proto::select::NodeTable;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -158,6 +159,27 @@ impl Network {
             }
             if Instant::now() > until {
                 return Err(NetworkError::Strangers { known, nodes });
+            }
+            tokio::time::sleep(MEET_PAUSE).await;
+        }
+    }
+
+    /// Waits until each running node was connected to each other one: whom it never met it forgets if he is not there, and believes to
+    /// be lost if liars say so.
+    pub async fn all_met(&self) -> Result<(), NetworkError> {
+        let until = Instant::now() + MEET_DEADLINE;
+        let ids: Vec<NodeId> = self.running().map(Node::id).collect();
+        let met_by = |node: &Node| {
+            let met = |table: &NodeTable, id: &NodeId| table.get(id).is_some_and(|entry| entry.health().met);
+            node.with_table(|table| ids.iter().filter(|id| **id == node.id() || met(table, id)).count())
+        };
+        loop {
+            let known = self.running().map(met_by).min().unwrap_or(0);
+            if known >= ids.len() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(NetworkError::Strangers { known, nodes: ids.len() });
             }
             tokio::time::sleep(MEET_PAUSE).await;
         }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 const ASKED_FOR: &str = "PALIMPSEST_DOCKER";
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(300);
+/// Between two questions to all nodes.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 const NODES: u32 = 12;
 /// The last two are behind a router.

@@ -122,7 +122,7 @@ impl Announcer {
                 signed_at = now;
             }
             if now.since(saved_at) >= SAVE_EVERY {
-                files::write_table(&self.shared.config.data_dir, &self.shared.table);
+                files::write_table(&self.shared.config.data_dir, &files::encoded_table(&self.shared.table));
                 saved_at = now;
             }
         }

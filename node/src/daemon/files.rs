@@ -45,10 +45,14 @@ pub(super) fn read_table(dir: &Path, wall: Wall) -> NodeTable {
     read().unwrap_or_default()
 }
 
+/// The table as it is kept.
+pub(super) fn encoded_table(table: &SharedTable) -> Vec<u8> {
+    table.read().unwrap_or_else(PoisonError::into_inner).encode()
+}
+
 /// See [`read_table`]. A failure costs a slower start, and is only told.
-pub(super) fn write_table(dir: &Path, table: &SharedTable) {
-    let bytes = table.read().unwrap_or_else(PoisonError::into_inner).encode();
-    if let Err(error) = replace_file(&dir.join(TABLE_FILE), &bytes) {
+pub(super) fn write_table(dir: &Path, encoded: &[u8]) {
+    if let Err(error) = replace_file(&dir.join(TABLE_FILE), encoded) {
         tracing::warn!(%error, "the table of known nodes cannot be kept for the next start");
     }
 }

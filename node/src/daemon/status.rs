@@ -33,6 +33,12 @@ impl Shared {
         table.len() - table.lost().count()
     }
 
+    /// Those of them to whom this node was ever connected; itself is one.
+    fn met_nodes(&self) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.len() - table.strangers().iter().filter(|id| **id != self.key.id()).count()
+    }
+
     pub(super) fn status(&self) -> Value {
         let usage = self.store.usage();
         let (links, stamps) = (self.net.counters(), self.stamps.totals());
@@ -45,6 +51,7 @@ impl Shared {
             "metrics": self.metrics_at.get().map(ToString::to_string),
             "known_nodes": self.known_nodes(),
             "living_nodes": self.living_nodes(),
+            "met_nodes": self.met_nodes(),
             "connected": self.net.connected_peers().len(),
             "store": {
                 "quota": usage.quota_bytes, "used": usage.used_bytes, "shards": usage.shards,

@@ -11,9 +11,15 @@ pub(super) fn judge(story: &Story) -> Option<Verdict> {
         oracle: "tables",
         promise: "honest nodes know each other, and no unworked id".to_owned(),
         seen: format!(
-            "{} honest nodes missing, {} believed lost, {} ids without work; made up: {made_up} in {} tables of nodes{believed}, {} in {} of \
-             newcomers",
-            tables.missing, tables.forsaken, tables.unknown, tables.tables, tables.told, tables.newcomers
+            "{} honest nodes missing ({} of them to newcomers), {} believed lost, {} ids without work; made up: {made_up} in {} tables of \
+             nodes{believed}, {} in {} of newcomers",
+            tables.missing,
+            tables.untold,
+            tables.forsaken,
+            tables.unknown,
+            tables.tables,
+            tables.told,
+            tables.newcomers
         ),
         kept: (tables.tables > 0).then_some(tables.missing + tables.forsaken + tables.unknown == 0),
     })

@@ -84,7 +84,8 @@ fn each_oracle_sees_what_it_is_for() {
 fn tables_are_judged_where_somebody_lies_about_them() {
     let lied = |missing, forsaken, unknown| {
         let (made_up, believed) = (9, Some(1));
-        let tables = Tables { tables: 3, missing, forsaken, made_up, believed, newcomers: 1, told: 3, unknown };
+        let tables =
+            Tables { tables: 3, missing, untold: 0, forsaken, made_up, believed, newcomers: 1, told: 3, unknown };
         Story { tables: Some(tables), ..story(0, &End::Good) }
     };
     // Nodes that are made up may stay until their descriptors expire.

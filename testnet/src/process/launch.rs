@@ -23,7 +23,7 @@ const THREADS: &str = "1";
 /// Nodes that must be ready before all others are started: the first alone, and enough that no single one of them
 /// decides whether the others find in.
 const FIRST_NODES: u32 = 3;
-/// How many of `living_nodes` are the node itself: its own descriptor is in its table, as any other.
+/// How many of `living_nodes` and `met_nodes` are the node itself: its own descriptor is in its table, as any other.
 const SELF_KNOWN: usize = 1;
 /// Time between two questions to a node that does not know all yet.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -181,6 +181,19 @@ impl Testnet {
 
     /// Waits until every node that runs and is not stopped knows as many of whom it does not believe that they are lost.
     pub(super) async fn await_acquainted(&self, end: Instant, deadline: Duration) -> Result<(), TestnetError> {
+        self.await_figure("living_nodes", end, deadline).await
+    }
+
+    /// Waits until every node that runs and is not stopped has met each other one. Whom it has not met it forgets if he is not there.
+    ///
+    /// # Errors
+    /// `NotAcquainted` after the deadline; `NodeEnded`.
+    pub(crate) async fn await_met(&self, deadline: Duration) -> Result<(), TestnetError> {
+        self.await_figure("met_nodes", Instant::now() + deadline, deadline).await
+    }
+
+    /// Waits until this figure of each status counts all nodes that run and are not stopped.
+    async fn await_figure(&self, figure: &'static str, end: Instant, deadline: Duration) -> Result<(), TestnetError> {
         let mut asked: Vec<&Node> =
             self.state.nodes.iter().filter(|node| node.condition() == Condition::Running).collect();
         let wanted = asked.len();
@@ -188,7 +201,7 @@ impl Testnet {
             let mut answers = JoinSet::new();
             for node in &asked {
                 let (index, data_dir) = (node.index, node.data_dir.clone());
-                answers.spawn(async move { (index, living_nodes(&data_dir).await) });
+                answers.spawn(async move { (index, asked_for(figure, &data_dir).await) });
             }
             let mut missing = Vec::new();
             while let Some(answer) = answers.join_next().await {
@@ -214,11 +227,11 @@ impl Testnet {
     }
 }
 
-async fn living_nodes(data_dir: &Path) -> io::Result<u64> {
+async fn asked_for(figure: &str, data_dir: &Path) -> io::Result<u64> {
     let status = admin::status(data_dir, ANSWER_DEADLINE).await?;
-    status["living_nodes"]
+    status[figure]
         .as_u64()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no living_nodes in its status"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no {figure} in its status")))
 }
 
 /// The node's word that it is ready, if there is one; half a word is none.

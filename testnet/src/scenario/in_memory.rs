@@ -140,9 +140,11 @@ impl Stage {
         self.slow.as_ref().map(SlowPeers::ended)
     }
 
-    /// What is in the tables of the honest nodes that run, and in those that strangers kept.
-    pub(super) fn tables(&self) -> Option<Tables> {
+    /// What is in the tables of the honest nodes that run, and in those that strangers kept. Nodes that have just started may still
+    /// believe what liars say of whom they have not met: they are looked at once they have met, or after a while as they are.
+    pub(super) async fn tables(&self) -> Option<Tables> {
         let (plot, liars) = self.plot.as_ref()?;
+        let _ = self.network.all_met().await;
         let honest: Vec<usize> = self.network.numbers().filter(|index| !liars.contains(index)).collect();
         let ids = honest.iter().filter_map(|&index| self.members.get(index)).copied().collect();
         let mut count = Count::new(&self.members, ids, plot.made_up().collect());

@@ -25,6 +25,8 @@ use crate::slow::SlowProgram;
 const UP_DEADLINE: Duration = Duration::from_secs(120);
 /// Time for a node's account of itself.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Time until the nodes have met each other, at most.
+const MEET_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for nodes to end in order.
 const DOWN_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -110,10 +112,12 @@ impl Stage {
         Ok(Some(watched(&seen, (&members, self.nodes), nobody, &guards, self.coalition)))
     }
 
-    /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept.
+    /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept. They end one a little
+    /// before the other, and whom a node has not met by then it forgets: so first all meet, or are judged after a while as they are.
     pub(super) async fn tables(&self) -> Result<Option<Tables>, StageError> {
         let Some(lies) = &self.lies else { return Ok(None) };
         let running = self.net.running();
+        let _ = self.net.await_met(MEET_DEADLINE).await;
         self.net.down(DOWN_DEADLINE).await.map_err(broken)?;
         let members = self.net.ids();
         let is_honest = |index: u32, pid: u32| !lies.liars.contains(&index) && running.contains(&pid);

@@ -244,7 +244,7 @@ impl Stage {
     /// What is in node tables, where nodes lie about them. Programs are ended for it: they write their tables down then.
     pub(super) async fn tables(&self) -> Result<Option<Tables>, StageError> {
         match self {
-            Self::Memory(stage) => Ok(stage.tables()),
+            Self::Memory(stage) => Ok(stage.tables().await),
             Self::Processes(stage) => stage.tables().await,
             Self::Docker(stage) => stage.tables().await,
             Self::Sim(stage) => Ok(stage.tables()),

@@ -67,6 +67,8 @@ pub struct Tables {
     pub tables: usize,
     /// Honest nodes that live and are missing in some table, over all of them.
     pub missing: usize,
+    /// Of these such as are missing in tables of newcomers.
+    pub untold: usize,
     /// Honest nodes that live and are believed lost, over all tables that say so.
     pub forsaken: usize,
     /// Nodes that were made up, over all tables of nodes.

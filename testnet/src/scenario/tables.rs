@@ -44,7 +44,9 @@ impl<'a> Count<'a> {
     /// Whom a newcomer knew.
     pub(super) fn newcomer(&mut self, known: &[NodeId]) {
         self.seen.newcomers += 1;
-        self.seen.missing += self.honest.iter().filter(|id| !known.contains(id)).count();
+        let missing = self.honest.iter().filter(|id| !known.contains(id)).count();
+        self.seen.missing += missing;
+        self.seen.untold += missing;
         self.seen.told += known.iter().filter(|id| self.made_up.contains(id)).count();
         let unknown = |id: &&NodeId| !self.made_up.contains(id) && !self.members.contains(id);
         self.seen.unknown += known.iter().filter(unknown).count();

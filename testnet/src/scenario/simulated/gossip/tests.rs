@@ -44,13 +44,13 @@ impl Told {
 
     /// Seconds until that is so of nobody.
     fn until_none_is_forsaken(&mut self) -> u64 {
-        (0..)
+        (0..7_200)
             .find(|_| {
                 let done = self.forsaken() == 0;
                 self.wait(1);
                 done
             })
-            .unwrap()
+            .expect("within two hours")
     }
 }
 
