@@ -180,7 +180,7 @@ impl Presence {
     }
 
     /// Nodes that may be dialled now, drawn by chance, `count` at most; none that is one of `meeting`: all of them such as were never met,
-    /// or all such as are believed lost, where there are both the one as often as the other. (A dial of who is suspected is under way,
+    /// or all such as were met and are believed lost, where there are both the one as often as the other. (A dial of who is suspected is under way,
     /// unless it was suspected long ago.)
     pub fn to_meet(
         &self,
@@ -192,13 +192,14 @@ impl Presence {
         let wanted = |id: &&NodeId| **id != self.local && !meeting.contains(*id) && !self.not_found.is_paused(id, now);
         let is_due =
             |(id, since): &(&NodeId, Moment)| !self.suspects.contains(*id) || now.since(*since) >= VERIFIED_WITHIN;
-        // Strangers may be made up by the thousand, and must not take every turn from the lost.
+        // Strangers may be made up by the thousand, and must not take every turn from the lost: not by being called lost, either.
+        let met = |id: &&NodeId| !table.strangers().contains(*id);
         let strangers_first = below(rng, 2) == Some(0);
         for strangers in [strangers_first, !strangers_first] {
             let some = if strangers {
                 sample(rng, table.strangers().iter().filter(wanted).copied(), count)
             } else {
-                sample(rng, table.lost().filter(is_due).map(|(id, _)| id).filter(wanted).copied(), count)
+                sample(rng, table.lost().filter(is_due).map(|(id, _)| id).filter(met).filter(wanted).copied(), count)
             };
             if !some.is_empty() {
                 return some;

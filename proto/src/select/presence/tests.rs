@@ -140,7 +140,10 @@ fn the_lost_are_dialled_now_and_then_and_when_one_of_them_is_back() {
     own.seen(1, at(14));
     assert_eq!(to_meet(&mut own, at(14)), ids(&[2, 3, 4]));
     own.told(9, 0, at(14));
-    let turns: Vec<_> = (0..100).map(|_| to_meet(&mut own, at(14))).collect();
+    // Whoever calls a stranger lost does not make it one of the lost.
+    own.hear(&[(id(9).prefix(), Duration::ZERO)], Heed::Weighed, at(15));
+    assert!(own.is_lost(9));
+    let turns: Vec<_> = (0..100).map(|_| to_meet(&mut own, at(15))).collect();
     let strangers = turns.iter().filter(|turn| **turn == ids(&[9])).count();
     assert!((30..=70).contains(&strangers), "{strangers} of 100");
     assert_eq!(turns.iter().filter(|turn| **turn == ids(&[2, 3, 4])).count(), 100 - strangers);
