@@ -66,7 +66,7 @@ pub enum Error {
         /// The bootstrap addresses and cached nodes that were tried.
         tried: Vec<String>,
     },
-    /// Too few nodes are known for a path over several of them, whether these were reached or not.
+    /// Nodes were reached, but too few are known for a path over several of them.
     #[error("only {known} nodes are known, and a path takes {needed} ({})", list(tried))]
     TooFewNodes {
         /// How many are known.

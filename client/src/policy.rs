@@ -48,9 +48,8 @@ pub const UNSENT_MAX: u32 = 1024;
 pub const UNSENT_FREE: usize = 4;
 /// How long a first run compares tables, once it has one.
 pub const CROSS_CHECK: Duration = Duration::from_millis(800);
-/// How long it waits for a majority of its bootstrap nodes in all, where these are slow: of these one is honest unless most lie, and who
-/// lies is quick.
-pub const MAJORITY_WAIT: Duration = Duration::from_millis(2_500);
+/// How long it waits for all of its bootstrap nodes, once one has answered: who lies is quick, and the only honest one may be slow.
+pub const BOOTSTRAP_WAIT: Duration = Duration::from_millis(2_500);
 /// Nodes beside the bootstrap nodes with whom a first run compares tables, all at once.
 pub const CROSS_CHECKED: usize = 3;
 /// Exchanges with one node in a row: enough for a full table at 1,024 descriptors each.

@@ -7,7 +7,7 @@ use crate::cpu::Account;
 use crate::error::Error;
 use crate::keyring::{private_folder, replace_file};
 use crate::net::{Net, NetConfig, SharedTable, Transport};
-use crate::policy::{CROSS_CHECK, CROSS_CHECKED, GUARD_STAGGER, GUARDS_TRIED_MAX, MAJORITY_WAIT, SYNC_ROUNDS_MAX};
+use crate::policy::{BOOTSTRAP_WAIT, CROSS_CHECK, CROSS_CHECKED, GUARD_STAGGER, GUARDS_TRIED_MAX, SYNC_ROUNDS_MAX};
 use crate::service::Service;
 use crate::stamping::Stamping;
 use futures::future::join_all;
@@ -94,13 +94,12 @@ impl Session {
         let mut session = Session::new(net, table, inbox, None, folder);
         session.guards = Mutex::new(guards.unwrap_or_default());
         session.bootstrap = bootstrap;
-        let mut tried = Vec::new();
-        let entered = tokio::time::timeout(connect_deadline, session.enter(&mut tried)).await;
+        let (mut tried, mut told) = (Vec::new(), 0);
+        let entered = tokio::time::timeout(connect_deadline, session.enter(&mut tried, &mut told)).await;
         if !matches!(entered, Ok(true)) {
             session.net.shutdown().await;
-            let known = session.table_len();
-            return Err(match known {
-                1..TABLE_NODES_MIN => Error::TooFewNodes { known, needed: TABLE_NODES_MIN, tried },
+            return Err(match told {
+                1..TABLE_NODES_MIN => Error::TooFewNodes { known: told, needed: TABLE_NODES_MIN, tried },
                 _ => Error::NoNetwork { tried },
             });
         }
@@ -167,7 +166,8 @@ impl Session {
         self.table().len()
     }
 
-    async fn enter(&mut self, tried: &mut Vec<String>) -> bool {
+    /// `told`: how many nodes were known when a bootstrap node had answered last.
+    async fn enter(&mut self, tried: &mut Vec<String>, told: &mut usize) -> bool {
         let mut met = BTreeMap::new();
         let mut silences = 0;
         let mut entered = false;
@@ -179,7 +179,9 @@ impl Session {
             let before = std::mem::take(&mut *self.table_mut());
             entered = self.meet_bootstrap(tried, &mut met).await;
             self.restore(&before);
-            if !entered {
+            if entered {
+                *told = self.table_len();
+            } else {
                 // On lossy links, or beside a network that is just cut in two, the next try may do.
                 silences += 1;
                 if silences == ENTER_TRIES_MAX {
@@ -282,8 +284,8 @@ impl Session {
 
     /// Takes the table from the first bootstrap nodes that answer, and compares it with that of a few nodes that it names: who lies
     /// about the table can name friends only, and a walk of the overlay that begins with a liar meets nobody else either, but takes
-    /// a dozen round trips. Who does not answer is waited for no longer than [`CROSS_CHECK`] where most have, and [`MAJORITY_WAIT`] where
-    /// not. `known` remembers who was found at which address: there is no second connection to it.
+    /// a dozen round trips. Bootstrap nodes are waited for until [`BOOTSTRAP_WAIT`] is over, those that are named until [`CROSS_CHECK`] is.
+    /// `known` remembers who was found at which address: there is no second connection to it.
     async fn meet_bootstrap(&self, tried: &mut Vec<String>, known: &mut BTreeMap<String, NodeId>) -> bool {
         let addresses: Vec<&String> = self.bootstrap.iter().filter(|text| !tried.contains(text)).collect();
         tried.extend(addresses.into_iter().cloned());
@@ -308,7 +310,7 @@ impl Session {
             }
         };
         if met {
-            // The others, and those whom the first one named, have this long to add to it. One that does not answer is simply not
+            // The others, and those whom the first one named, have so long to add to it. One that does not answer is simply not
             // compared with.
             let named = self.to_compare(&found);
             let compare = join_all(named.iter().map(|id| self.sync_whole(*id, Partner::Other)));
@@ -317,15 +319,9 @@ impl Session {
                     found.extend(met);
                 }
             };
-            let _ = tokio::time::timeout(CROSS_CHECK, async { tokio::join!(compare, others) }).await;
-            let majority = async {
-                while found.len() <= self.bootstrap.len() / 2
-                    && let Some(met) = meetings.next().await
-                {
-                    found.extend(met);
-                }
-            };
-            let _ = tokio::time::timeout(MAJORITY_WAIT - CROSS_CHECK, majority).await;
+            let (compare, others) =
+                (tokio::time::timeout(CROSS_CHECK, compare), tokio::time::timeout(BOOTSTRAP_WAIT, others));
+            let _ = tokio::join!(compare, others);
         }
         known.extend(found.into_iter().map(|(text, peer)| (text.clone(), peer)));
         met

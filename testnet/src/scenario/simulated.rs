@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use palimpsest_client::policy::CROSS_CHECK;
+use palimpsest_client::policy::{BOOTSTRAP_WAIT, CROSS_CHECK};
 use palimpsest_proto::coding::Descriptor;
 use palimpsest_proto::content::{Capability, ConvergenceSecret};
 use palimpsest_proto::crypto::{self, NodeKey};
@@ -284,10 +284,11 @@ impl Stage {
             Known::Alike(table) => {
                 if guards.is_empty() {
                     let told_of: Vec<NodeId> = line.nodes.iter().take(BOOTSTRAP).map(|node| node.key.id()).collect();
-                    if !told_of.iter().any(|id| line.admits(id)) {
+                    let answer = told_of.iter().filter(|id| line.admits(id)).count();
+                    if answer == 0 {
                         return Err(Failure::NobodyKnown);
                     }
-                    from = from + CROSS_CHECK;
+                    from = from + if answer < told_of.len() { BOOTSTRAP_WAIT } else { CROSS_CHECK };
                 }
                 &*table
             }

@@ -113,11 +113,11 @@ async fn slow_way(port: u16, pause: Duration) -> (String, AbortOnDropHandle<()>)
     (address, AbortOnDropHandle::new(passing))
 }
 
-/// Whoever lies is quick, and names enough friends to go on with. The honest one is slower than tables are compared where most have
-/// answered, and heard nevertheless.
+/// Whoever lies is quick, and names enough friends to go on with. The honest one is slower than tables are compared with those that are
+/// named, and heard nevertheless: by one of a few newcomers, should the machine stand still for a second. Were it not waited for, by none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_bootstrap_node_is_heard_beside_a_quick_one() {
-    let folders: Vec<_> = (0..7).map(|_| tempfile::tempdir().unwrap()).collect();
+    let folders: Vec<_> = (0..6).map(|_| tempfile::tempdir().unwrap()).collect();
     let start = async |number: usize, bootstrap: &[String]| {
         let config = node_config(folders[number].path(), Transport::Tcp, ANYWHERE);
         Node::start(NodeConfig { bootstrap: bootstrap.to_vec(), ..config }).await.unwrap()
@@ -137,16 +137,24 @@ async fn a_slow_bootstrap_node_is_heard_beside_a_quick_one() {
     tokio::time::timeout(DEADLINE, meeting).await.expect("they meet");
 
     let (slow, _passing) = slow_way(port_of(&honest), CROSS_CHECK * 2).await;
-    let newcomer = Client::start(ClientOptions {
-        data_dir: folders[6].path().to_owned(),
-        bootstrap: vec![quick, slow],
-        transport: Transport::Tcp,
-        connect_deadline: DEADLINE,
-    });
-    newcomer.await.unwrap().close().await.unwrap();
-    let table = std::fs::read(folders[6].path().join("table")).unwrap();
-    let table = NodeTable::decode(table.into(), timestamp(), moment()).unwrap();
-    assert!(table.get(&honest.id()).is_some(), "only {} nodes are known", table.len());
+    let mut is_heard = false;
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let newcomer = Client::start(ClientOptions {
+            data_dir: folder.path().to_owned(),
+            bootstrap: vec![quick.clone(), slow.clone()],
+            transport: Transport::Tcp,
+            connect_deadline: DEADLINE,
+        });
+        newcomer.await.unwrap().close().await.unwrap();
+        let table = std::fs::read(folder.path().join("table")).unwrap();
+        let table = NodeTable::decode(table.into(), timestamp(), moment()).unwrap();
+        is_heard = table.get(&honest.id()).is_some();
+        if is_heard {
+            break;
+        }
+    }
+    assert!(is_heard);
     for node in circle {
         node.shutdown().await;
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use palimpsest_client::policy::{
-    CROSS_CHECK, CROSS_CHECKED, MEETING_PAUSES, MEETINGS_MAX, SETUP_DEADLINE, SYNC_ROUNDS_MAX, VERIFY_MS,
+    BOOTSTRAP_WAIT, CROSS_CHECK, CROSS_CHECKED, MEETING_PAUSES, MEETINGS_MAX, SETUP_DEADLINE, SYNC_ROUNDS_MAX,
+    VERIFY_MS,
 };
 use palimpsest_proto::ids::{NodeId, NodePrefix};
 use palimpsest_proto::params::EXCHANGE_DESCRIPTORS_MAX;
@@ -371,7 +372,8 @@ impl Gossip {
         let table = match kept {
             Some(table) => table,
             None => {
-                *from = *from + CROSS_CHECK;
+                let some_are_silent = self.peers.iter().take(BOOTSTRAP).any(|peer| !line.admits(&peer.id()));
+                *from = *from + if some_are_silent { BOOTSTRAP_WAIT } else { CROSS_CHECK };
                 self.tell_newcomer(line)
             }
         };
