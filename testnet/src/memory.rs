@@ -164,13 +164,15 @@ impl Network {
         }
     }
 
-    /// Waits until each running node was connected to each other one: whom it never met it forgets if he is not there, and believes to
-    /// be lost if liars say so.
+    /// Waits until each running node was connected to each other one and believes it to live: whom it never met it forgets if he is not
+    /// there, and believes to be lost if liars say so.
     pub async fn all_met(&self) -> Result<(), NetworkError> {
         let until = Instant::now() + MEET_DEADLINE;
         let ids: Vec<NodeId> = self.running().map(Node::id).collect();
         let met_by = |node: &Node| {
-            let met = |table: &NodeTable, id: &NodeId| table.get(id).is_some_and(|entry| entry.health().met);
+            let met = |table: &NodeTable, id: &NodeId| {
+                table.get(id).is_some_and(|entry| entry.health().met && entry.health().lost.is_none())
+            };
             node.with_table(|table| ids.iter().filter(|id| **id == node.id() || met(table, id)).count())
         };
         loop {

@@ -37,7 +37,7 @@ pub(crate) use stage::broken;
 pub use stage::{StageError, StageKind, Theatre};
 use step::parsed;
 pub use step::{Eclipsed, Place, Step, Who};
-pub use story::{Account, Deed, Disk, End, Flooded, Kind, Pooled, Rubbish, Story, Tables, Watched};
+pub use story::{Account, Deed, Disk, End, Flooded, Held, Kind, Pooled, Rubbish, Story, Tables, Watched};
 pub use times::Times;
 
 /// The scenarios of the repository.

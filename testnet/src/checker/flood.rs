@@ -1,7 +1,7 @@
 //! Flood: nodes that fill ask for stamps, and what was there before the rubbish stays.
 
 use super::Verdict;
-use crate::scenario::{Flooded, Story};
+use crate::scenario::{Flooded, Held, Story};
 
 /// One in so many shards that were there may be missing: who counts them asks the nodes, and a busy one may not have answered.
 const UNSEEN: usize = 100;
@@ -11,12 +11,13 @@ pub(super) fn judge(story: &Story) -> Option<Verdict> {
     let asked = story.accounts.iter().filter(|account| account.paid + account.unpaid > 0).count();
     let [paid, unpaid] =
         [story.accounts.iter().map(|one| one.paid).sum::<u64>(), story.accounts.iter().map(|one| one.unpaid).sum()];
-    let (gone, is_gone) = match before.zip(after) {
-        Some((before, after)) => {
+    let (gone, is_gone) = match (before, after) {
+        (Held::Shards(before), Held::Shards(after)) => {
             let gone = before.saturating_sub(after);
-            (format!("{gone} of {before} shards gone"), gone * UNSEEN > before)
+            (format!("{gone} of {before} shards gone"), Some(gone * UNSEEN > before))
         }
-        None => ("shards not counted".to_owned(), false),
+        (Held::Uncounted, Held::Uncounted) => ("shards not counted".to_owned(), Some(false)),
+        _ => ("shards could not be counted".to_owned(), None),
     };
     Some(Verdict {
         oracle: "flood",
@@ -27,6 +28,6 @@ pub(super) fn judge(story: &Story) -> Option<Verdict> {
             rubbish.placed,
             rubbish.failed
         ),
-        kept: (!story.accounts.is_empty()).then_some(asked > 0 && !is_gone),
+        kept: is_gone.filter(|_| !story.accounts.is_empty()).map(|is_gone| asked > 0 && !is_gone),
     })
 }

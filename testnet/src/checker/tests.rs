@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::{is_kept, judge};
 use crate::process::Fraction;
-use crate::scenario::{Account, Deed, Disk, End, Flooded, Kind, Pooled, Promises, Rubbish, Story, Tables, Watched};
+use crate::scenario::{
+    Account, Deed, Disk, End, Flooded, Held, Kind, Pooled, Promises, Rubbish, Story, Tables, Watched,
+};
 
 fn deed(kind: Kind, end: End) -> Deed {
     Deed { step: 0, kind, took: Duration::from_secs(1), end, asked: None }
@@ -97,17 +99,22 @@ fn tables_are_judged_where_somebody_lies_about_them() {
 
 #[test]
 fn a_flood_is_judged_by_who_asked_for_stamps_and_by_what_gave_way() {
-    let flooded = |asks: u64, after| {
+    let flooded = |asks: u64, (before, after)| {
         let mut story = story(0, &End::Good);
         story.accounts[0].paid = asks;
-        story.flood = Some(Flooded { rubbish: Rubbish { placed: 9, failed: 1 }, before: Some(200), after });
+        story.flood = Some(Flooded { rubbish: Rubbish { placed: 9, failed: 1 }, before, after });
         story
     };
-    assert!(broken(&flooded(1, Some(198)), 1.0).is_empty());
-    assert!(broken(&flooded(1, Some(201)), 1.0).is_empty());
-    assert!(broken(&flooded(1, None), 1.0).is_empty());
-    assert_eq!(broken(&flooded(1, Some(197)), 1.0), ["flood"]);
-    assert_eq!(broken(&flooded(0, Some(200)), 1.0), ["flood"]);
+    let of_200 = |after| (Held::Shards(200), Held::Shards(after));
+    assert!(broken(&flooded(1, of_200(198)), 1.0).is_empty());
+    assert!(broken(&flooded(1, of_200(201)), 1.0).is_empty());
+    assert!(broken(&flooded(1, (Held::Uncounted, Held::Uncounted)), 1.0).is_empty());
+    assert_eq!(broken(&flooded(1, of_200(197)), 1.0), ["flood"]);
+    assert_eq!(broken(&flooded(0, of_200(200)), 1.0), ["flood"]);
+    // As when all of it is gone, and its root's record too.
+    for unknown in [(Held::Shards(200), Held::Unknown), (Held::Unknown, Held::Shards(200))] {
+        assert!(!is_kept(&judge(&promises(1.0), &flooded(1, unknown))));
+    }
 }
 
 #[test]
@@ -130,4 +137,7 @@ fn what_cannot_be_judged_is_not_kept() {
     uncounted.disks[0].bytes = None;
     assert_eq!(unjudged(&uncounted), ["bounds"]);
     assert_eq!(unjudged(&Story { silent: 1, ..story(0, &End::Good) }), ["bounds"]);
+    let mut blind = story(0, &End::Good);
+    blind.watched.as_mut().unwrap().requests = 0;
+    assert_eq!(broken(&blind, 1.0), ["unlinkability"], "whoever looks on sees something");
 }

@@ -30,6 +30,7 @@ pub(super) fn judge(story: &Story) -> Verdict {
         oracle: NAME,
         promise,
         seen: format!("{} complaints of {} requests{first}{coalition}", watched.complaints.len(), watched.requests),
-        kept: (watched.requests > 0).then_some(watched.complaints.is_empty() && !beyond),
+        // Whoever looks on and sees no request does not look on.
+        kept: Some(watched.requests > 0 && watched.complaints.is_empty() && !beyond),
     }
 }

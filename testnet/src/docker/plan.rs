@@ -25,6 +25,7 @@ const USERS: u8 = 2;
 const LAN_NODES: u32 = 4;
 /// Bytes of the file at most.
 const STATE_BYTES_MAX: u64 = 1 << 20;
+
 /// A network behind a router.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lan {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use palimpsest_proto::ids::NodeId;
+use serde_json::Value;
 
 use super::eclipse::Eclipse;
 use super::parts::{Decoy, cast, conspire};
@@ -25,6 +26,10 @@ use crate::slow::SlowProgram;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(300);
+/// Time until the nodes have met each other, at most.
+const MEET_DEADLINE: Duration = Duration::from_secs(120);
+/// Between two questions to all nodes.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 /// The first of the ports at which liars take connections for nodes that they made up.
 const SILENT_PORT: u16 = 5_000;
 
@@ -132,7 +137,10 @@ impl Stage {
         let Some((plot, liars)) = &self.lies else { return Ok(None) };
         let conditions = self.net.conditions().await.map_err(broken)?;
         let runs = |index: &u32| conditions.get(*index as usize) == Some(&Condition::Running);
-        let honest: Vec<u32> = (0..self.nodes).filter(runs).filter(|index| !liars.contains(index)).collect();
+        let running: Vec<u32> = self.net.plan().indices().filter(runs).collect();
+        let is_honest = |index: &u32| *index < self.nodes && !liars.contains(index);
+        let honest: Vec<u32> = running.iter().copied().filter(is_honest).collect();
+        self.await_met(&running).await;
         self.net.stop().await.map_err(broken)?;
         let ids = honest.iter().filter_map(|&index| self.members.get(index as usize)).copied().collect();
         let mut count = Count::new(&self.members, ids, plot.made_up().collect());
@@ -143,6 +151,19 @@ impl Stage {
         }
         self.users.known_to_strangers().iter().for_each(|known| count.newcomer(known));
         Ok(Some(count.outcome()))
+    }
+
+    /// Waits until those that run have met each other, or for a while: whom a node has not met when the other ends it forgets.
+    async fn await_met(&self, running: &[u32]) {
+        let met = |status: &Option<Value>| {
+            status.as_ref().and_then(|status| status["met_nodes"].as_u64()).unwrap_or_default()
+        };
+        let meeting = async {
+            while self.net.statuses(running).await.iter().any(|status| met(status) < running.len() as u64) {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(MEET_DEADLINE, meeting).await;
     }
 
     /// A folder for copies of nodes' files.

@@ -15,7 +15,7 @@ use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::watched::{Guards, watched};
-use super::{Coalition, Disk, End, Lie, Rubbish, Scenario, Step, Tables, Watched, Who, rot};
+use super::{Coalition, Disk, End, Held, Lie, Rubbish, Scenario, Step, Tables, Watched, Who, rot};
 use crate::anonymity::sights::Ledger;
 use crate::censor::eclipse::Taken;
 use crate::liars::Plot;
@@ -253,7 +253,7 @@ impl Stage {
     }
 
     /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
-    pub(super) async fn held(&self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+    pub(super) async fn held(&self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
         let links: Result<Vec<Capability>, _> = links.iter().map(|link| link.parse()).collect();
         let links = links.map_err(|_| broken("a link of our own is unreadable"))?;
         let work = async {
@@ -267,7 +267,8 @@ impl Stage {
             client.close().await?;
             Ok::<usize, Error>(held)
         };
-        Ok(tokio::time::timeout(deadline, work).await.ok().and_then(Result::ok))
+        let counted = tokio::time::timeout(deadline, work).await.ok().and_then(Result::ok);
+        Ok(counted.map_or(Held::Unknown, Held::Shards))
     }
 
     pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {

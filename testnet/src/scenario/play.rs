@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::eclipse::Eclipse;
 use super::flood::Wanted;
 use super::stage::{Stage, StageError, broken};
-use super::{Deed, Flooded, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
+use super::{Deed, Flooded, Held, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
 use crate::sample;
 use crate::search::Canary;
 
@@ -125,7 +125,7 @@ async fn perform(
 /// What was published before a flood began, and how many shards of it nodes had.
 struct There {
     links: Vec<String>,
-    before: Option<usize>,
+    before: Held,
 }
 
 /// Ends a flood if there is one.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::eclipse::Eclipse;
 use super::flood::Wanted;
 use super::{
-    Account, Disk, End, Place, Rubbish, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
+    Account, Disk, End, Held, Place, Rubbish, Scenario, Step, Tables, Watched, Who, containers, in_memory, processes,
     simulated,
 };
 use crate::censor::eclipse::Taken;
@@ -203,13 +203,13 @@ impl Stage {
     }
 
     /// Shards of what these links stand for that nodes have, as a publisher finds them; none where nobody could count them.
-    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
         match self {
             Self::Memory(stage) => stage.held(links, deadline).await,
             Self::Processes(stage) => stage.users.held(links, deadline).await,
             Self::Docker(stage) => stage.users.held(links, deadline).await,
             // Simulated nodes give up nothing that they have.
-            Self::Sim(_) => Ok(None),
+            Self::Sim(_) => Ok(Held::Uncounted),
         }
     }
 

@@ -45,10 +45,22 @@ impl Story {
 pub struct Flooded {
     /// What became of the rubbish.
     pub rubbish: Rubbish,
-    /// Shards of all that was published before it began which nodes had then; none where nobody counts them.
-    pub before: Option<usize>,
-    /// How many of the same there were at its end.
-    pub after: Option<usize>,
+    /// Shards of all that was published before it began which nodes had then.
+    pub before: Held,
+    /// The same at its end.
+    pub after: Held,
+}
+
+/// How many shards of what was published nodes have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody counts: nodes of this stage give up nothing that they have.
+    #[default]
+    Uncounted,
+    /// They were to be counted, and could not be.
+    Unknown,
+    /// So many.
+    Shards(usize),
 }
 
 /// What became of files that nobody wants.

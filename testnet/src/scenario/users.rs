@@ -12,7 +12,7 @@ use palimpsest_proto::select::{GuardList, NodeTable};
 
 use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{StageError, Theatre, broken};
-use super::{End, Rubbish, Who};
+use super::{End, Held, Rubbish, Who};
 use crate::process::{Home, Pal, Run, Way, find_program};
 use crate::sample;
 
@@ -121,16 +121,16 @@ impl Users {
     }
 
     /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
-    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Option<usize>, StageError> {
+    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
         let mut held = 0;
         for link in links {
             let words = ["status", "--json", link].map(OsStr::new);
             let run = self.call(&self.publisher.clone(), &Way::default(), &words, deadline).await?;
-            let Some(result) = run.result() else { return Ok(None) };
+            let Some(result) = run.result() else { return Ok(Held::Unknown) };
             let stripes = result["stripes"].as_array().map(Vec::as_slice).unwrap_or_default();
             held += stripes.iter().filter_map(|stripe| stripe["present"].as_u64()).sum::<u64>();
         }
-        Ok(usize::try_from(held).ok())
+        Ok(usize::try_from(held).map_or(Held::Unknown, Held::Shards))
     }
 
     async fn call(&mut self, home: &Home, way: &Way, words: &[&OsStr], deadline: Duration) -> Result<Run, StageError> {
