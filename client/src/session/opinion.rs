@@ -71,11 +71,7 @@ impl Session {
         if !is_better(&sought, &reached, &reached_by_other) {
             return false;
         }
-        {
-            let mut guards = lock(&self.guards);
-            guards.demote(&doubted);
-            guards.reached(&other);
-        }
+        lock(&self.guards).demote(&doubted);
         // If it cannot be written, the next run finds out again.
         let _ = self.save_guards();
         *self.guard.write().unwrap_or_else(PoisonError::into_inner) = other;
@@ -119,6 +115,12 @@ impl Session {
             let asked: Vec<NodeId> = lock(&self.opinions).iter().copied().chain([doubted]).collect();
             let Some(next) = self.next_guard(&asked) else { break };
             if self.net.connect(Some(next), self.addresses_of(&next), GUARD_STAGGER * 2).await.is_ok() {
+                // It knows from now on that somebody at this address is a client, whether it is the better one or not: so it comes before
+                // those of the sample that know nothing yet.
+                if lock(&self.guards).reached(&next) {
+                    // If it cannot be written, the next run draws the same sample in its old order.
+                    let _ = self.save_guards();
+                }
                 return Some(next);
             }
             lock(&self.guards).failed(&next, moment());

@@ -154,6 +154,12 @@ impl GuardList {
         self.guards.iter().any(|guard| guard.id == *id)
     }
 
+    /// Whether a node is in the sample and has answered there once: only such a one may have seen the client. Others were drawn, and not
+    /// asked.
+    pub fn has_answered(&self, id: &NodeId) -> bool {
+        self.guards.iter().any(|guard| guard.id == *id && guard.standing != Standing::Drawn)
+    }
+
     /// How many are in the sample.
     pub fn len(&self) -> usize {
         self.guards.len()
@@ -250,11 +256,13 @@ mod tests {
         guards.failed(&first, moment(1000));
         let second = guards.choose(&table, moment(1001), &[]).unwrap();
         assert_ne!(first, second);
-        assert!(guards.reached(&second));
+        assert!(!guards.has_answered(&second) && guards.contains(&second), "drawn, and not asked");
+        assert!(guards.reached(&second) && guards.has_answered(&second));
         assert_eq!(guards.choose(&table, moment(1599), &[]), Some(second));
         assert_eq!(guards.choose(&table, moment(1600), &[]), Some(first));
         let read = GuardList::decode(guards.encode().into()).unwrap();
         assert_eq!(read.choose(&table, moment(0), &[]), Some(first), "kept over a restart");
+        assert!(read.has_answered(&first));
         assert!(!guards.refill(&mut StdRng::seed_from_u64(4), &table, None, WALL.plus(86_400)));
     }
 
@@ -264,7 +272,7 @@ mod tests {
         let first = guards.choose(&table, moment(0), &[]).unwrap();
         guards.reached(&first);
         guards.demote(&first);
-        assert!(!guards.reached(&first));
+        assert!(!guards.reached(&first) && guards.has_answered(&first));
         let mut read = GuardList::decode(guards.encode().into()).unwrap();
         let mut tried = Vec::new();
         while let Some(next) = read.choose(&table, moment(0), &tried) {

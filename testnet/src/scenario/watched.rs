@@ -51,7 +51,7 @@ pub(super) fn watched(
 }
 
 /// Whose guards which nodes may be, where clients are programs: each call of `pal` is another client, and one ran after the
-/// other. It is connected to one node of the guards that it has chosen.
+/// other. Of the guards that it has drawn it has asked only those that have answered.
 pub(super) fn guards_of(seen: &[Seen], members: &[NodeId], calls: &[Call]) -> Guards {
     let mut guards = Guards::new();
     for one in seen {
@@ -60,8 +60,45 @@ pub(super) fn guards_of(seen: &[Seen], members: &[NodeId], calls: &[Call]) -> Gu
             continue;
         }
         let call = calls.iter().find(|call| (call.since..=call.until).contains(&one.at));
-        let those = call.map(|call| members.iter().filter(|id| call.guards.contains(id)).copied().collect());
+        let those = call.map(|call| members.iter().filter(|id| call.guards.has_answered(id)).copied().collect());
         guards.insert(client, those.unwrap_or_default());
     }
     guards
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use palimpsest_node::hostile::Mark;
+    use palimpsest_proto::ids::NodeId;
+    use palimpsest_proto::select::{GuardList, NodeTable};
+    use palimpsest_proto::time::Moment;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::{Call, guards_of};
+    use crate::anonymity::sights::tests::{CLIENT, id};
+    use crate::anonymity::sights::{Seen, What, complaints};
+    use crate::sim::world::{WALL, announce, key, network_of};
+
+    #[test]
+    fn a_guard_that_was_drawn_and_not_used_is_a_complaint() {
+        let mut table = NodeTable::new();
+        let said: Vec<_> = (0..4).map(|number| announce(&key(1, number), network_of(number), 0, 0).unwrap()).collect();
+        let ids: Vec<NodeId> = said.iter().map(|node| node.id).collect();
+        said.into_iter().for_each(|node| _ = table.insert(node, Moment::default()));
+        // In so small a network all relays are in the sample.
+        let mut guards = GuardList::new();
+        guards.refill(&mut StdRng::seed_from_u64(1), &table, None, WALL);
+        guards.reached(&ids[0]);
+        assert!(ids.iter().all(|id| guards.contains(id)));
+        let complaints_of = |node: usize, next: NodeId| {
+            let what = What::Passed { from: id(CLIENT), next, came: Mark(1), left: Mark(2) };
+            let seen = [Seen { node, at: Duration::from_millis(500), what }];
+            let call = Call { since: Duration::ZERO, until: Duration::from_secs(1), guards: guards.clone() };
+            complaints(&seen, &ids, &guards_of(&seen, &ids, &[call])).len()
+        };
+        assert_eq!((complaints_of(0, ids[1]), complaints_of(1, ids[0])), (0, 1));
+    }
 }
