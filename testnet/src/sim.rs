@@ -25,6 +25,7 @@ pub mod sync;
 pub(crate) mod world;
 
 pub use bound::Bound;
+pub(crate) use bound::kept_by_few;
 
 use lookups::FULL_STRIPE;
 use palimpsest_proto::params::TABLE_NODES_MAX;
@@ -137,6 +138,9 @@ pub enum SimError {
     /// A made-up node is none.
     #[error("a made-up node: {0}")]
     Node(String),
+    /// Nodes refuse so much that they never fill up.
+    #[error("what is published finds no room before {0} % are taken")]
+    NoRoom(u32),
 }
 
 /// What a figure that is asked for is about.
@@ -155,6 +159,8 @@ pub enum Goal {
     Stays,
     /// No node bears much more than others.
     Load,
+    /// What is published finds room until the network is nearly full.
+    Placed,
     /// No stripe is lost.
     Lasts,
     /// None is out of reach meanwhile, and there was something to repair.

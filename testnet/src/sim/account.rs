@@ -86,17 +86,22 @@ fn lookups(lines: &mut Vec<String>, part: &Lookups) {
 }
 
 fn movement(lines: &mut Vec<String>, part: &Movement) {
-    let Movement { shards, stripe, events, join, leave, .. } = part;
+    let Movement { nodes, shards, stripe, events, join, leave, .. } = part;
     lines.extend([
         String::new(),
-        format!("movement: {shards} shards in stripes of {stripe}, {events} joins and leaves"),
+        format!("movement: {nodes} nodes, {shards} shards in stripes of {stripe}, {events} joins and leaves"),
         format!("    a join moves {join:.3} × 1/n of all shards, {} of these elsewhere", percent(part.join_astray)),
-        format!("    a leave moves {leave:.3} × 1/n, and {} shards of others", part.leave_astray),
+        format!(
+            "    a leave moves {leave:.3} × 1/n; after the first {}: {} of that to where readers look first, and {} shards of others",
+            part.looked_after,
+            percent(part.leave_sought),
+            part.leave_astray
+        ),
     ]);
 }
 
 fn load(lines: &mut Vec<String>, part: &Load) {
-    lines.extend([String::new(), format!("load: room for {} shards a node", part.room)]);
+    lines.extend([String::new(), format!("load: {} nodes, room for {} shards in each", part.nodes, part.room)]);
     lines.push(head(["full", "max/mean", "min/mean", "placed", "sent each"]));
     lines.extend(part.fills.iter().map(|fill| {
         let [max, min, sent] = [fill.max_by_mean, fill.min_by_mean, fill.sent].map(short);
@@ -184,7 +189,11 @@ fn adversaries(lines: &mut Vec<String>, part: &Adversaries) {
         row([format!("{k}/{n}"), fetches.to_string(), format!("{:.3} %", 100.0 * complete), asked, p50, p99])
     };
     let fetched_head = head(["stripe", "fetches", "complete", "asked", "p50 s", "p99 s"]);
-    lines.extend([String::new(), "fetches among lying holders".to_owned(), head(["liars"]) + &fetched_head]);
+    lines.extend([
+        String::new(),
+        format!("fetches among lying holders, {} nodes", part.nodes),
+        head(["liars"]) + &fetched_head,
+    ]);
     lines.extend(part.lying.iter().map(|cell| row([whole(cell.liars)]) + &fetched(&cell.fetches)));
     lines.extend([
         String::new(),

@@ -40,6 +40,8 @@ const ID_SECONDS: f64 = 0.015;
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Adversaries {
+    /// Honest nodes.
+    pub nodes: usize,
     /// Fetches where holders lie.
     pub lying: Vec<LyingCell>,
     /// Fetches of stripes that were eclipsed.
@@ -141,6 +143,7 @@ pub(super) fn measure(nodes: usize, seed: u64, trials: usize, from_eclipsed: usi
     let looked = locators(&mut chance, 10_000);
     let alarms = looked.iter().filter(|locator| is_noticed(&world.table, locator)).count();
     Ok(Adversaries {
+        nodes,
         lying,
         eclipsed,
         false_alarms: alarms as f64 / looked.len() as f64,

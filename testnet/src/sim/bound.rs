@@ -44,18 +44,26 @@ impl Bound {
         Bound { n: Some(n), shows: Some(shown(hits, n as u64)), ..Bound::at_least(goal, what, share, bound) }
     }
 
+    /// Of a share that is kept in fewer trials than it takes to show it: how many they are, and what they do show.
+    #[must_use]
+    pub fn few(&self) -> Option<(usize, f64)> {
+        self.n.zip(self.shows).filter(|(_, shows)| self.kept && *shows < self.bound)
+    }
+
     /// "kept", "not kept", or, of a share that is kept in fewer trials than it takes to show it, also what they do show.
     #[must_use]
     pub fn verdict(&self) -> String {
-        match (self.kept, self.n, self.shows) {
-            (false, ..) => "not kept".to_owned(),
-            (true, Some(n), Some(shows)) if shows < self.bound => {
-                // Rounded down: no more than is shown.
-                format!("kept (n = {n}: shows ≥ {} %)", (shows * 1e3).floor() / 10.0)
-            }
-            (true, ..) => "kept".to_owned(),
+        match (self.kept, self.few()) {
+            (false, _) => "not kept".to_owned(),
+            (true, Some((n, shows))) => kept_by_few(n, shows),
+            (true, None) => "kept".to_owned(),
         }
     }
+}
+
+/// What so few trials show of a share that is kept; rounded down: no more than they do.
+pub(crate) fn kept_by_few(n: usize, shows: f64) -> String {
+    format!("kept (n = {n}: shows ≥ {} %)", (shows * 1e3).floor() / 10.0)
 }
 
 impl fmt::Display for Bound {

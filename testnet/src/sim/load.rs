@@ -21,6 +21,11 @@ use std::collections::HashMap;
 const LEVELS: [u32; 5] = [10, 25, 50, 75, 95];
 /// Steps in which nodes announce their fill, in per cent.
 const STEP: u32 = 5;
+/// Shards published at most, in multiples of all room: beyond that nothing finds a place any more, however long one publishes.
+const PUBLISHED_MAX: f64 = 2.0;
+/// The part of the shards published up to 95 % that shall be placed. A node that is nearly full refuses some, and the sample of its
+/// diversions is bounded.
+const PLACED_LEAST: f64 = 0.95;
 /// The exponent of demand: the i-th most wanted stripe is asked for i to the minus so often. Web and IPFS gateways show 0.7 to 1.
 const ZIPF: f64 = 1.0;
 
@@ -116,8 +121,13 @@ impl Crowd {
         Ok(())
     }
 
+    /// Shards for which there is room in all.
+    fn room(&self) -> f64 {
+        self.disks.len() as f64 * f64::from(self.room)
+    }
+
     fn fill(&self) -> f64 {
-        self.held as f64 / (self.disks.len() as f64 * f64::from(self.room))
+        self.held as f64 / self.room()
     }
 
     fn look(&self, percent: u32, before: (u64, u64, u64)) -> Fill {
@@ -150,6 +160,9 @@ pub(super) fn measure(
     for percent in LEVELS {
         let before = (crowd.held, crowd.wanted, crowd.sent);
         while crowd.fill() < f64::from(percent) / 100.0 {
+            if crowd.wanted as f64 > PUBLISHED_MAX * crowd.room() {
+                return Err(SimError::NoRoom(percent));
+            }
             crowd.publish(&mut chance, stripe)?;
         }
         fills.push(crowd.look(percent, before));
@@ -194,7 +207,11 @@ pub(super) fn bounds(load: &Load) -> Vec<Bound> {
     let full = load.fills.iter().filter(|fill| fill.percent == 95);
     let what =
         |fill: &Fill| format!("load of the fullest node by the mean, {} nodes, {} % full", load.nodes, fill.percent);
-    full.map(|fill| Bound::at_most(Goal::Load, what(fill), fill.max_by_mean, 1.5)).collect()
+    let worst = load.fills.iter().map(|fill| fill.placed).fold(1.0, f64::min);
+    let placed = format!("new shards placed until {} % are taken, {} nodes", LEVELS[LEVELS.len() - 1], load.nodes);
+    full.map(|fill| Bound::at_most(Goal::Load, what(fill), fill.max_by_mean, 1.5))
+        .chain([Bound::at_least(Goal::Placed, placed, worst, PLACED_LEAST)])
+        .collect()
 }
 
 #[cfg(test)]

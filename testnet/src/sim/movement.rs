@@ -9,8 +9,9 @@ use palimpsest_proto::select::place;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Shards whose holders are asked anew after a leave, though nothing of theirs changed.
-const BYSTANDERS: usize = 200;
+/// Leaves after which all holders are asked anew, though nothing of theirs changed, and it is looked where readers would look first for
+/// what moved.
+const LOOKED_AFTER: usize = 10;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,18 +28,32 @@ pub struct Movement {
     pub join: f64,
     /// The part of these that went elsewhere than to who joined: their holders are no candidates any more.
     pub join_astray: f64,
-    /// Shards that moved when a node drained, on average, in units of 1/n of all shards.
+    /// Shards that moved when a node drained, on average, in units of 1/n of all shards. Then it is gone.
     pub leave: f64,
-    /// Shards of others that moved although they had nothing to do with who left: none, if the rules hold.
+    /// Leaves after which more was looked at.
+    pub looked_after: usize,
+    /// Of these: the part of what moved that lies now where a reader looks first.
+    pub leave_sought: f64,
+    /// Of these: shards of others that moved although they had nothing to do with who left: none, if the rules hold.
     pub leave_astray: usize,
 }
 
 struct Kept {
+    /// The stripe, and which of its shards it is.
+    stripe: usize,
+    shard: usize,
     locator: Locator,
     position: Position,
     holder: NodeId,
     /// How far the holder is from it.
     distance: [u8; 32],
+}
+
+impl Kept {
+    fn give(&mut self, to: NodeId) {
+        self.holder = to;
+        self.distance = to.position().distance(&self.position);
+    }
 }
 
 /// `events` joins to a network of `nodes` with `stripes` stripes of `(k, n)`, then as many leaves.
@@ -51,14 +66,15 @@ pub(super) fn measure(
 ) -> Result<Movement, SimError> {
     let mut world = World::new(seed, nodes)?;
     let mut chance = dice(seed, "movement", nodes as u64);
-    let mut kept = Vec::with_capacity(stripes * n);
-    for _ in 0..stripes {
-        let locators = locators(&mut chance, n);
-        let placement = place(&world.table, &locators, k);
-        for (shard, locator) in locators.into_iter().enumerate() {
+    let stripes: Vec<Vec<Locator>> = (0..stripes).map(|_| locators(&mut chance, n)).collect();
+    let mut kept = Vec::with_capacity(stripes.len() * n);
+    for (stripe, locators) in stripes.iter().enumerate() {
+        let placement = place(&world.table, locators, k);
+        for (shard, &locator) in locators.iter().enumerate() {
             if let Some(holder) = placement.candidates(shard).first().copied() {
                 let position = locator.position();
-                kept.push(Kept { locator, position, holder, distance: holder.position().distance(&position) });
+                let distance = holder.position().distance(&position);
+                kept.push(Kept { stripe, shard, locator, position, holder, distance });
             }
         }
     }
@@ -77,8 +93,7 @@ pub(super) fn measure(
             if let Some(to) = giver.receivers(&world.table, &shard.locator, |_| true).first() {
                 astray += usize::from(*to != id);
                 of_this += 1;
-                shard.holder = *to;
-                shard.distance = to.position().distance(&shard.position);
+                shard.give(*to);
             }
         }
         moved += of_this;
@@ -86,21 +101,32 @@ pub(super) fn measure(
     }
     let join_astray = astray as f64 / f64::from(moved).max(1.0);
     let nobody = BTreeSet::new();
-    let (mut left, mut leave_astray) = (0.0, 0);
+    let (mut left, mut given, mut sought, mut leave_astray) = (0.0, 0, 0, 0);
     let leavers: Vec<NodeId> =
         some_of(&mut chance, events, world.ids.len()).into_iter().map(|number| world.ids[number]).collect();
-    for leaver in &leavers {
-        let drains = |shard: &&Kept| {
+    for (number, leaver) in leavers.iter().enumerate() {
+        let mut moved = Vec::new();
+        for (number, shard) in kept.iter_mut().enumerate().filter(|(_, shard)| shard.holder == *leaver) {
             let giver = Giver { own: *leaver, drains: true, newcomers: &nobody };
-            shard.holder == *leaver && !giver.receivers(&world.table, &shard.locator, |_| true).is_empty()
-        };
-        left += kept.iter().filter(drains).count() as f64 * world.ids.len() as f64 / total;
-    }
-    for number in some_of(&mut chance, BYSTANDERS, kept.len()) {
-        let shard = &kept[number];
-        let gone = |id: &NodeId| !leavers.contains(id);
-        let giver = Giver { own: shard.holder, drains: false, newcomers: &nobody };
-        leave_astray += usize::from(!giver.receivers(&world.table, &shard.locator, gone).is_empty());
+            if let Some(to) = giver.receivers(&world.table, &shard.locator, |_| true).first() {
+                shard.give(*to);
+                moved.push(number);
+            }
+        }
+        left += moved.len() as f64 * world.ids.len() as f64 / total;
+        world.remove(leaver);
+        if number >= LOOKED_AFTER {
+            continue;
+        }
+        given += moved.len();
+        for shard in moved.iter().map(|number| &kept[*number]) {
+            let placement = place(&world.table, &stripes[shard.stripe], k);
+            sought += usize::from(placement.candidates(shard.shard).first() == Some(&shard.holder));
+        }
+        for shard in &kept {
+            let giver = Giver { own: shard.holder, drains: false, newcomers: &nobody };
+            leave_astray += usize::from(!giver.receivers(&world.table, &shard.locator, |_| true).is_empty());
+        }
     }
     let per_event = |sum: f64| sum / events as f64;
     Ok(Movement {
@@ -111,6 +137,8 @@ pub(super) fn measure(
         join: per_event(joined),
         join_astray,
         leave: per_event(left),
+        looked_after: leavers.len().min(LOOKED_AFTER),
+        leave_sought: sought as f64 / (given as f64).max(1.0),
         leave_astray,
     })
 }
@@ -141,5 +169,7 @@ mod tests {
         assert!((0.8..1.2).contains(&movement.join), "{movement:?}");
         assert!((0.8..1.2).contains(&movement.leave), "{movement:?}");
         assert!(movement.join_astray < 0.05 && movement.leave_astray == 0, "{movement:?}");
+        // So few nodes have now and then a shard more than they should; then a reader looks elsewhere first.
+        assert!(movement.leave_sought > 0.8 && movement.looked_after == LOOKED_AFTER, "{movement:?}");
     }
 }

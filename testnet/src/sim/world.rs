@@ -95,6 +95,12 @@ impl World {
         self.ids.push(node.id);
         self.table.insert(node, Moment::default());
     }
+
+    /// One less; nobody has met anybody here, so that nobody remembers it.
+    pub(super) fn remove(&mut self, id: &NodeId) {
+        self.table.remove_stranger(id);
+        self.ids.retain(|other| other != id);
+    }
 }
 
 /// A stripe's locators.
