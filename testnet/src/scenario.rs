@@ -82,6 +82,7 @@ const SLOW_PEERS_MAX: u64 = 64;
 const FLOOD_CLIENTS_MAX: u64 = 32;
 const WAIT_S: std::ops::RangeInclusive<u64> = 1..=900;
 const QUOTA_MIB: std::ops::RangeInclusive<u64> = 10..=1 << 20;
+const QUOTA_DEFAULT_MIB: u64 = 1_024;
 
 /// What befalls a network, step by step.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,7 +94,7 @@ pub struct Scenario {
     pub nodes: u32,
     /// Seconds for each publish and each fetch.
     pub deadline_s: u64,
-    /// Each node's quota in MiB; none: the program's default.
+    /// Each node's quota in MiB; none: 1 GiB, which every stage gives its nodes, so that all are judged by what they were given.
     pub quota_mib: Option<u64>,
     /// The size of each node's disk in MiB, less than its quota; where nodes share a disk, a quota stands for it.
     pub disk_mib: Option<u64>,
@@ -218,6 +219,24 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
+    /// The same with other dice: by the seed 1 as it is written, by any other others are killed, cut off, drawn and made up.
+    #[must_use]
+    pub fn drawn_anew(mut self, seed: u64) -> Self {
+        let steps = self.steps.iter_mut().filter_map(Step::seed);
+        let coalition = self.coalition.iter_mut().map(|coalition| &mut coalition.seed);
+        let liars = self.table_liars.iter_mut().map(|liars| &mut liars.seed);
+        for written in steps.chain(coalition).chain(liars) {
+            *written = written.wrapping_add(seed).wrapping_sub(1);
+        }
+        self
+    }
+
+    /// Each node's quota in MiB. Where nodes have no disks of their own, a quota stands for them.
+    fn quota_mib(&self, has_own_disks: bool) -> u64 {
+        let disk = if has_own_disks { None } else { self.disk_mib };
+        self.quota_mib.or(disk).unwrap_or(QUOTA_DEFAULT_MIB)
+    }
+
     /// Whether it is about what each node is told of others, so that simulated nodes must not all know the same.
     fn has_own_tables(&self) -> bool {
         self.table_liars.is_some() || self.slow_peers > 0

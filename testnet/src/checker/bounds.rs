@@ -41,6 +41,6 @@ pub(super) fn judge(story: &Story) -> Verdict {
 
 fn taken(story: &Story, account: &Account) -> Taken {
     let disk = story.disks.iter().find(|disk| disk.node == account.node);
-    let given = story.quota.map_or(account.quota, |quota| quota.min(account.quota));
-    Taken { said: account.used, seen: disk.and_then(|disk| disk.bytes), given }
+    // Whatever a node says that it may use, it was given so much.
+    Taken { said: account.used, seen: disk.and_then(|disk| disk.bytes), given: story.quota.min(account.quota) }
 }

@@ -23,7 +23,7 @@ fn story(bad: usize, end: &End) -> Story {
     let pooled = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1 });
     let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
     let accounts = vec![Account { node: 0, used: 10, quota: 10, paid: 1, unpaid: 0 }];
-    Story { deeds, accounts, quota: Some(10), disks, watched, ..Story::default() }
+    Story { deeds, accounts, quota: 10, disks, watched, ..Story::default() }
 }
 
 /// The oracles that see a promise broken.

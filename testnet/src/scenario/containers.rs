@@ -15,7 +15,7 @@ use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searc
 use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
-use super::{Coalition, Disk, Place, Scenario, Step, TableLiars, Tables, Watched};
+use super::{Coalition, Disk, Place, Scenario, StageKind, Step, TableLiars, Tables, Watched};
 use crate::censor::eclipse::Taken;
 use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
 use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex, Part};
@@ -70,7 +70,7 @@ impl Stage {
             nat: scenario.nat,
             links: scenario.links,
             transport: Transport::Tcp,
-            quota: scenario.quota_mib.map(|mib| format!("{mib}M")),
+            quota: Some(format!("{}M", scenario.quota_mib(StageKind::Docker.has_own_disks()))),
             disk_mib: scenario.disk_mib,
             bin_dir: theatre.bin_dir.clone(),
             cast,

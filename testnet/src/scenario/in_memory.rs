@@ -15,7 +15,7 @@ use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::watched::{Guards, watched};
-use super::{Coalition, Disk, End, Held, Lie, Rubbish, Scenario, Step, Tables, Watched, Who, rot};
+use super::{Coalition, Disk, End, Held, Lie, Rubbish, Scenario, StageKind, Step, Tables, Watched, Who, rot};
 use crate::anonymity::sights::Ledger;
 use crate::censor::eclipse::Taken;
 use crate::liars::Plot;
@@ -66,9 +66,7 @@ impl TalkedTo {
 impl Stage {
     pub(super) async fn open(scenario: &Scenario, _theatre: &Theatre) -> Result<Self, StageError> {
         let mut options = NetworkOptions::honest(scenario.nodes as usize);
-        if let Some(mib) = scenario.quota_mib.or(scenario.disk_mib) {
-            options.quota_bytes = mib << 20;
-        }
+        options.quota_bytes = scenario.quota_mib(StageKind::Memory.has_own_disks()) << 20;
         let (lying, honest) = (scenario.lying.clone(), scenario.nodes as usize);
         options.service = Box::new(move |index| {
             let lies = lying.iter().find(|lying| lying.nodes.iter().any(|&node| node as usize == index));

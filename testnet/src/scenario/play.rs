@@ -47,7 +47,10 @@ pub async fn play(
         Err(StageError::Lacks(what)) => return Ok(Played::Skipped(what)),
         Err(error) => return Err(error),
     };
-    let story = perform(scenario, &mut stage, theatre, tell).await;
+    let story = perform(scenario, &mut stage, theatre, tell).await.map(|story| {
+        let quota = scenario.quota_mib(kind.has_own_disks()) << 20;
+        Story { quota, ..story }
+    });
     let closed = stage.close().await;
     match story {
         Ok(story) => Ok(Played::Story(Box::new(story), closed.err().map(|left| left.to_string()))),
@@ -114,7 +117,6 @@ async fn perform(
     story.flood = end_flood(stage, there, deadline).await?.or(story.flood);
     let accounts = stage.accounts().await?;
     (story.accounts, story.silent) = (accounts.said, accounts.silent);
-    story.quota = scenario.quota_mib.map(|mib| mib << 20);
     story.disks = stage.disks(&canaries).await?;
     story.watched = stage.watched().await?;
     story.ended_slow = stage.ended_slow().await?;

@@ -13,7 +13,7 @@ use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searc
 use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
-use super::{Coalition, Disk, Scenario, Step, TableLiars, Tables, Watched, rot};
+use super::{Coalition, Disk, Scenario, StageKind, Step, TableLiars, Tables, Watched, rot};
 use crate::censor::eclipse::Taken;
 use crate::hostile::{Diary, HOSTILE, Silence, Void};
 use crate::liars::Plot;
@@ -69,7 +69,7 @@ impl Stage {
             dir: theatre.dir.join("net"),
             nodes: scenario.nodes,
             transport: Transport::Tcp,
-            quota: scenario.quota_mib.or(scenario.disk_mib).map(|mib| format!("{mib}M")),
+            quota: Some(format!("{}M", scenario.quota_mib(StageKind::Processes.has_own_disks()))),
             pald: pald.clone(),
             cast,
             deadline: UP_DEADLINE,

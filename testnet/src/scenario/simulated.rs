@@ -37,7 +37,7 @@ use self::wire::{Delay, Line};
 use super::eclipse::{CONNECT_DEADLINE, Eclipse};
 use super::stage::{Accounts, StageError, Theatre, broken, chosen};
 use super::watched::watched;
-use super::{Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, Step, Tables, Watched, Who};
+use super::{Coalition, Disk, Eclipsed, End, Lie, Place, Scenario, StageKind, Step, Tables, Watched, Who};
 use crate::censor::eclipse::{Places, Taken};
 use crate::memory::BOOTSTRAP;
 use crate::sample::SplitMix64;
@@ -46,8 +46,8 @@ use crate::sim::client::{BEGIN, Session, Wire};
 use crate::sim::world::{announce, dice, key, network_of};
 use crate::sybils;
 
-/// Each node's quota, if the scenario has none.
-const QUOTA_BYTES: u64 = 1 << 30;
+/// The quota of those who come to eclipse something, and keep nothing.
+const SYBIL_QUOTA_BYTES: u64 = 1 << 30;
 /// Bytes of all files of a scenario at most: what nodes keep of them is five times as much, in memory.
 const CONTENT_BYTES_MAX: u64 = 512 << 20;
 /// Numbers of made-up nodes, from which those who eclipse something choose their keys: behind all others.
@@ -138,7 +138,7 @@ impl Stage {
             coalition: scenario.coalition,
             sights: Sights::new(scenario.coalition.is_some()),
         };
-        let quota = scenario.quota_mib.or(scenario.disk_mib).map_or(QUOTA_BYTES, |mib| mib << 20);
+        let quota = scenario.quota_mib(StageKind::Sim.has_own_disks()) << 20;
         let tells = scenario.has_own_tables();
         for number in 0..scenario.nodes {
             let key = if tells {
@@ -339,7 +339,7 @@ impl Stage {
         let draw = |number| (number, key(self.seed ^ seed, number).id().position());
         let pool = (SYBILS_FROM..).take(drawn).map(draw).collect();
         for number in sybils::nearest(&places, each, pool) {
-            let mut node = Node::new(key(self.seed ^ seed, number), network_of(number), QUOTA_BYTES);
+            let mut node = Node::new(key(self.seed ^ seed, number), network_of(number), SYBIL_QUOTA_BYTES);
             node.lie = Some(Lie::Absent);
             self.add(node)?;
         }

@@ -33,6 +33,11 @@ pub enum StageKind {
 }
 
 impl StageKind {
+    /// Whether each of its nodes has a disk of a size of its own, where a scenario wants that.
+    pub(super) fn has_own_disks(self) -> bool {
+        self == Self::Docker
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -52,7 +57,7 @@ pub struct Theatre {
     pub dir: PathBuf,
     /// Folder of the programs; none: beside this one.
     pub bin_dir: Option<PathBuf>,
-    /// Decides what chance decides, where it can be decided: in a simulation.
+    /// Decides what the scenario leaves to chance, where that can be decided: in a simulation.
     pub seed: u64,
 }
 

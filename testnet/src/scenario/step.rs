@@ -160,6 +160,29 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// What chooses whom it hits, if anything does.
+    pub(super) fn seed(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Kill { seed, .. }
+            | Self::Pause { seed, .. }
+            | Self::Partition { seed, .. }
+            | Self::Upgrade { seed, .. }
+            | Self::Eclipse { seed, .. }
+            | Self::Rot { seed, .. } => Some(seed),
+            Self::Publish { .. }
+            | Self::Fill { .. }
+            | Self::Flood { .. }
+            | Self::EndFlood {}
+            | Self::Fetch { .. }
+            | Self::KillFirst { .. }
+            | Self::Wait { .. }
+            | Self::Heal {}
+            | Self::Restart {} => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,8 +16,8 @@ pub struct Story {
     pub accounts: Vec<Account>,
     /// Nodes that run at the end and say nothing.
     pub silent: usize,
-    /// Bytes that each node was given; none: as many as it says itself.
-    pub quota: Option<u64>,
+    /// Bytes that each node was given.
+    pub quota: u64,
     /// What was found on disks.
     pub disks: Vec<Disk>,
     /// What nodes saw of clients; none where nobody can look over their shoulders.

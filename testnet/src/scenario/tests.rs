@@ -29,6 +29,34 @@ fn a_scenario_is_read() {
     assert_eq!(scenario.steps[1].to_string(), "kill 50% (seed 1)");
 }
 
+/// By another seed whatever chance decides is decided anew; by the seed 1 it is as it is written.
+#[test]
+fn who_is_hit_is_drawn_anew() {
+    for (name, text) in SHIPPED {
+        let written: Scenario = text.parse().unwrap();
+        let seeds = |mut scenario: Scenario| {
+            let others = [scenario.coalition.map(|one| one.seed), scenario.table_liars.as_ref().map(|one| one.seed)];
+            let steps: Vec<u64> = scenario.steps.iter_mut().filter_map(Step::seed).map(|seed| *seed).collect();
+            steps.into_iter().chain(others.into_iter().flatten()).collect::<Vec<_>>()
+        };
+        assert_eq!(seeds(written.clone().drawn_anew(1)), seeds(written.clone()), "{name}");
+        let plus_two: Vec<u64> = seeds(written.clone()).into_iter().map(|seed| seed + 2).collect();
+        assert_eq!(seeds(written.drawn_anew(3)), plus_two, "{name}");
+    }
+}
+
+/// Where nodes have disks of their own, these are smaller than what the nodes were given.
+#[test]
+fn a_node_is_always_given_so_much() {
+    let quotas = |more: &str| {
+        let scenario: Scenario = GOOD.replacen("deadline_s", &format!("{more}deadline_s"), 1).parse().unwrap();
+        [true, false].map(|has_own_disks| scenario.quota_mib(has_own_disks))
+    };
+    assert_eq!(quotas(""), [1_024, 1_024]);
+    assert_eq!(quotas("quota_mib = 12\n"), [12, 12]);
+    assert_eq!(quotas("disk_mib = 12\n"), [1_024, 12]);
+}
+
 #[test]
 fn refused_is_what_is_unknown_or_out_of_bounds() {
     for (from, to) in [

@@ -242,6 +242,7 @@ mod tests {
             "bench --parts idle,large,kill --size 1GiB --seeds 10 --tahoe results",
             "run half-dies --docker --json",
             "run scenarios/mine.toml --memory",
+            "run half-dies --docker --seed 3",
             "run list",
             "simulate",
             "simulate --parts lookups,load --nodes 100000 --seed 7 --trials 1000 --json",

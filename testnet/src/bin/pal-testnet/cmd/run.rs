@@ -21,8 +21,8 @@ pub(crate) struct Args {
     scenario: String,
     #[command(flatten)]
     stage: Stage,
-    /// Chooses the story, where time is virtual.
-    #[arg(long, default_value_t = 1, requires = "sim")]
+    /// Chooses whom it hits, and in virtual time the whole story: 1, as the scenario has it written down.
+    #[arg(long, default_value_t = 1)]
     seed: u64,
     /// One JSON object a line, instead of a table.
     #[arg(long)]
@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let scenario = find(&args.scenario)?;
+    let scenario = find(&args.scenario)?.drawn_anew(args.seed);
     let kind = match args.stage {
         Stage { docker: true, .. } => StageKind::Docker,
         Stage { memory: true, .. } => StageKind::Memory,
@@ -164,10 +164,9 @@ impl Run<'_> {
                 .to_string());
         }
         let outcome = if is_kept(verdicts) { "kept" } else { "broken" };
-        let seed = (self.kind == StageKind::Sim).then_some(self.seed);
         say(&json!({
             "type": "result", "scenario": self.name, "stage": self.kind.name(), "nodes": self.scenario.nodes,
-            "outcome": outcome, "seed": seed, "left": self.left,
+            "outcome": outcome, "seed": self.seed, "left": self.left,
         })
         .to_string());
     }
@@ -191,8 +190,10 @@ impl Run<'_> {
             };
             say(&format!("  {oracle:<13} {promise:<46} {word:<10} {seen}"));
         }
-        if self.kind == StageKind::Sim && !is_kept(verdicts) {
-            say(&format!("  the same story again: pal-testnet run {name} --sim --seed {}", self.seed));
+        if !is_kept(verdicts) {
+            // Elsewhere it is the same nodes, and another story.
+            let what = if self.kind == StageKind::Sim { "story" } else { "choice" };
+            say(&format!("  the same {what} again: pal-testnet run {name} --{kind} --seed {}", self.seed));
         }
     }
 }
