@@ -73,6 +73,8 @@ pub struct Options {
     pub containers: Vec<Container>,
     /// Where scenarios are played.
     pub place: Place,
+    /// The commit that the programs were made from, where that is known: for the page.
+    pub commit: Option<String>,
 }
 
 /// What was measured.
@@ -80,6 +82,8 @@ pub struct Options {
 pub struct Results {
     /// Version of the programs.
     pub version: &'static str,
+    /// The commit that they were made from, where that is known.
+    pub commit: Option<String>,
     /// Chose all dice.
     pub seed: u64,
     /// Files published for 10, 30 and 50 %.
@@ -132,7 +136,7 @@ pub enum ResultsError {
 /// # Errors
 /// What cannot be measured at all. A bound that does not hold is no error: [`Results::outcome`].
 pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str)) -> Result<Results, ResultsError> {
-    let Options { seed, is_quick, ref containers, ref place } = *options;
+    let Options { seed, is_quick, ref containers, ref place, ref commit } = *options;
     let mut survival = Vec::new();
     for survive in [Survive::Tenth, Survive::Third, Survive::Half] {
         note("survival");
@@ -165,10 +169,11 @@ pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str
         crowd::measure(&CrowdOptions { nodes, files, bytes, readers, spread: CROWD_SPREAD, coalition, seed }).await?;
     let verdicts = anonymity.verdicts().into_iter().chain(crowd.verdicts()).collect();
     let mut plays = Vec::new();
-    let in_memory = (!is_quick).then_some((plays::HALF_OF_100, StageKind::Memory));
+    let halves = if is_quick { 0 } else { plays::HALVES_OF_100 };
+    let in_memory = (0..halves).map(|half| (plays::HALF_OF_100, StageKind::Memory, seed.wrapping_add(half)));
     let wanted = containers.iter().filter(|one| **one != Container::Speed);
-    for (name, stage) in in_memory.into_iter().chain(wanted.map(|one| (one.name(), StageKind::Docker))) {
-        note(&format!("{name} ({})", stage.name()));
+    for (name, stage, seed) in in_memory.chain(wanted.map(|one| (one.name(), StageKind::Docker, seed))) {
+        note(&format!("{name} ({}, seed {seed})", stage.name()));
         let play = plays::scenario(name, stage, place, seed, &note).await;
         told(&play.outcome, &note);
         plays.push(play);
@@ -180,8 +185,21 @@ pub async fn measure(options: &Options, figures: Vec<Figure>, note: impl Fn(&str
         told(&outcome, &note);
         speed = Some(outcome);
     }
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(Results { version, seed, survival, simulations, hops, anonymity, crowd, verdicts, plays, speed, figures })
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.clone());
+    Ok(Results {
+        version,
+        commit,
+        seed,
+        survival,
+        simulations,
+        hops,
+        anonymity,
+        crowd,
+        verdicts,
+        plays,
+        speed,
+        figures,
+    })
 }
 
 /// Says why nothing was measured, if nothing was: the page has no room for it.

@@ -11,6 +11,7 @@ use crate::anonymity::crowd::{AUC_MOST, Batch};
 use crate::anonymity::model::DRAWN_MOST;
 use crate::anonymity::{About, Verdict};
 use crate::scenario::Kind;
+use crate::sim::kept_by_few;
 
 /// Said beside what is below what was asked for.
 const NOT_KEPT: &str = "**not kept**";
@@ -27,10 +28,11 @@ pub(super) fn page(results: &Results) -> String {
 
 fn write(out: &mut String, results: &Results) -> fmt::Result {
     let (version, seed) = (results.version, results.seed);
+    let commit = results.commit.as_ref().map(|commit| format!(" (commit {commit})")).unwrap_or_default();
     writeln!(
         out,
-        "# Results\n\nMade by `pal-testnet results` from version {version}, seed {seed}; do not edit. What each figure means, and what is \
-         a model and no network: [simulation](simulation.md), [anonymity](anonymity.md), [testnet](testnet.md), \
+        "# Results\n\nMade by `pal-testnet results` from version {version}{commit}, seed {seed}; do not edit. What each figure means, and \
+         what is a model and no network: [simulation](simulation.md), [anonymity](anonymity.md), [testnet](testnet.md), \
          [performance](performance.md).\n"
     )?;
     at_a_glance(out, results)?;
@@ -47,6 +49,7 @@ fn at_a_glance(out: &mut String, results: &Results) -> fmt::Result {
         let word = match line.word {
             Word::Judged(true) => "kept".to_owned(),
             Word::Judged(false) => NOT_KEPT.to_owned(),
+            Word::Few { n, shows } => kept_by_few(n, shows),
             Word::Known => format!("{NOT_KEPT}, as known"),
             Word::Told => String::new(),
             Word::Missing(command) => format!("`{command}`"),
@@ -57,7 +60,7 @@ fn at_a_glance(out: &mut String, results: &Results) -> fmt::Result {
         out,
         "\nOthers' figures are of their networks and days; Tahoe-LAFS, Tor 0.4.9 and GNUnet were measured on a machine of the kind that \
          ours were. A share that chance decides is not kept only where chance would bring it above its bound less than once in a thousand \
-         times. c is the coalition's part of the nodes. Files that are published one after the other, with nobody else there, are told by time: no order of \
+         times; one that is kept in few trials shows no more than is said beside. c is the coalition's part of the nodes. Files that are published one after the other, with nobody else there, are told by time: no order of \
          what one sends hides that.\n"
     )
 }
@@ -95,7 +98,9 @@ fn plays(out: &mut String, results: &Results) -> fmt::Result {
 fn play(out: &mut String, play: &Play) -> fmt::Result {
     let told = match play.outcome.measured() {
         Ok(told) => told,
-        Err(excuse) => return writeln!(out, "| `{}` | {} | {excuse} | – | – | |", play.scenario, play.stage),
+        Err(excuse) => {
+            return writeln!(out, "| `{}`, seed {} | {} | {excuse} | – | – | |", play.scenario, play.seed, play.stage);
+        }
     };
     let [publishes, fetches] = Kind::ALL.map(|kind| {
         let times = told.times(kind);
@@ -111,9 +116,12 @@ fn play(out: &mut String, play: &Play) -> fmt::Result {
             None => continue,
         });
     }
-    let (name, stage, nodes) = (play.scenario, play.stage, told.nodes);
+    let (Play { scenario, stage, seed, .. }, nodes, others) = (play, told.nodes, others.join(", "));
     let word = kept_or_not(told.is_kept());
-    writeln!(out, "| `{name}` | {nodes} nodes, {stage} | {publishes} | {fetches} | {} | {word} |", others.join(", "))
+    writeln!(
+        out,
+        "| `{scenario}`, seed {seed} | {nodes} nodes, {stage} | {publishes} | {fetches} | {others} | {word} |"
+    )
 }
 
 fn survival(out: &mut String, results: &Results) -> fmt::Result {

@@ -18,8 +18,9 @@ use crate::scenario::{
     unused_subnet,
 };
 
-/// Half of a hundred nodes in one process die.
+/// Half of a hundred nodes in one process die: that it is any half, so many of them stand for.
 pub(super) const HALF_OF_100: &str = "half-of-100-dies";
+pub(super) const HALVES_OF_100: u64 = 3;
 /// The network in which the onion is held against a straight transfer: its size, and what a node's link is like.
 const NODES: u32 = 12;
 const LATENCY: &str = "25ms";
@@ -132,6 +133,8 @@ pub struct Play {
     pub scenario: &'static str,
     /// Where it was played.
     pub stage: &'static str,
+    /// Chose who is hit.
+    pub seed: u64,
     /// What came of it.
     pub outcome: Outcome<Told>,
 }
@@ -170,7 +173,7 @@ pub(super) async fn scenario(
     note: &impl Fn(&str),
 ) -> Play {
     let outcome = Outcome::of(played(name, kind, place, seed, note).await);
-    Play { scenario: name, stage: kind.name(), outcome }
+    Play { scenario: name, stage: kind.name(), seed, outcome }
 }
 
 async fn played(
@@ -182,8 +185,8 @@ async fn played(
 ) -> Result<Told, StageError> {
     let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
     let (_, text) = shipped.ok_or_else(|| broken(format!("there is no scenario {name}")))?;
-    let scenario: Scenario = text.parse().map_err(broken)?;
-    let dir = place.dir.join(name);
+    let scenario = text.parse::<Scenario>().map_err(broken)?.drawn_anew(seed);
+    let dir = place.dir.join(format!("{name}-{seed}"));
     fs::create_dir_all(&dir).map_err(broken)?;
     let theatre = Theatre { dir, bin_dir: place.bin_dir.clone(), seed };
     match play(&scenario, kind, &theatre, |_, _| ()).await? {

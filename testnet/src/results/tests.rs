@@ -44,7 +44,8 @@ const LINES: [&str; 22] = [
 ];
 
 fn bound(goal: Goal, what: &str, measured: f64, bound: f64) -> Bound {
-    let is_least = matches!(goal, Goal::Found | Goal::FoundByKademlia | Goal::AmongLiars | Goal::AmongSybils);
+    let is_least =
+        matches!(goal, Goal::Found | Goal::FoundByKademlia | Goal::Placed | Goal::AmongLiars | Goal::AmongSybils);
     let kept = if is_least { measured >= bound } else { measured <= bound };
     Bound { goal, what: what.to_owned(), measured, bound, is_least, kept, n: None, shows: None }
 }
@@ -79,6 +80,7 @@ fn simulated() -> sim::Report {
             bound(Goal::Moved, "moved at a leave", 0.01, 0.1),
             bound(Goal::Stays, "moved for no reason", 0.0, 0.0),
             bound(Goal::Load, "load", 1.05, 1.5),
+            bound(Goal::Placed, "placed", 0.99, 0.95),
             bound(Goal::Lasts, "lost", 0.0, 0.0),
             bound(Goal::Repaired, "out of reach", 0.0, 0.0),
             bound(Goal::AmongLiars, "among liars", 1.0, 0.999),
@@ -154,9 +156,10 @@ fn played(name: &'static str, stage: &'static str, seconds: f64) -> Play {
     let deed = |kind| Deed { step: 0, kind, took: Duration::from_secs_f64(seconds), end: End::Good, asked: None };
     let accounts = vec![Account { node: 0, used: 1, quota: 2, paid: 0, unpaid: 0 }];
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()), bytes: Some(1) }];
-    let story = Story { deeds: Kind::ALL.map(deed).into(), accounts, disks, ..Story::default() };
+    let story = Story { deeds: Kind::ALL.map(deed).into(), accounts, quota: 2, disks, ..Story::default() };
     let verdicts = judge(&scenario.promises, &story);
-    Play { scenario: name, stage, outcome: Outcome::Measured(Told { nodes: 24, times: story.times(), verdicts }) }
+    let outcome = Outcome::Measured(Told { nodes: 24, times: story.times(), verdicts });
+    Play { scenario: name, stage, seed: 1, outcome }
 }
 
 /// Of which nothing is missing, and all is kept.
@@ -173,6 +176,7 @@ fn whole() -> Results {
     };
     Results {
         version: "0.0.0",
+        commit: Some("0123456789ab".to_owned()),
         seed: 1,
         survival: vec![survived()],
         simulations: vec![simulated()],
@@ -213,6 +217,7 @@ fn the_page_has_each_line_of_what_is_asked_for() {
     }
     assert_eq!(glance::lines(&results).len(), LINES.len());
     assert!(is_kept(&results) && !page.contains("**not kept**"), "{page}");
+    assert!(page.contains("from version 0.0.0 (commit 0123456789ab), seed 1;"), "{page}");
     // References stand beside.
     assert!(line(&page, "fetch of 0.5 MB").contains("| 1.50 s, 1.50 s | ≤ 2 s, ≤ 4.5 s | IPFS"));
     assert!(line(&page, "onion against direct").contains("| 77.78 % | ≥ 70 % | Tor: 70 %"));
@@ -252,6 +257,33 @@ fn what_is_not_kept_is_marked() {
     assert!(line(&page(&slow), "onion against direct").ends_with("| **not kept** |"));
 }
 
+/// Of any half three stand for all: one that is lost is told, and all three are.
+#[test]
+fn each_half_is_told() {
+    let mut results = whole();
+    let half = |seed| Play { seed, ..played(HALF_OF_100, "memory", 0.5) };
+    results.plays.splice(..1, [1, 2, 3].map(half));
+    let told = line(&page(&results), "half of 100 nodes");
+    assert!(told.contains("| 1 of 1, 1 of 1, 1 of 1 |") && told.ends_with("| kept |"), "{told}");
+    results.plays[1].outcome = Outcome::Broken("it is gone".to_owned());
+    let told = line(&page(&results), "half of 100 nodes");
+    assert!(told.contains("not measured: it broke off"), "{told}");
+}
+
+/// A share that is kept in few trials is said to be no more than they show, also at a glance.
+#[test]
+fn what_few_trials_show_is_said() {
+    let mut results = whole();
+    let [few, fewer] = [(50, 0.9418), (40, 0.927)].map(|(n, shows)| (Some(n), Some(shows)));
+    for (bound, (n, shows)) in results.simulations[0].bounds.iter_mut().rev().zip([few, fewer]) {
+        (bound.n, bound.shows) = (n, shows);
+    }
+    let page = page(&results);
+    assert!(line(&page, "fetches with 20 Sybils").ends_with("| kept (n = 50: shows ≥ 94.1 %) |"), "{page}");
+    assert!(line(&page, "fetches with 30 % lying").ends_with("| kept (n = 40: shows ≥ 92.7 %) |"), "{page}");
+    assert!(is_kept(&results));
+}
+
 /// What is known not to hold is marked as such, and hides nothing that is new.
 #[test]
 fn what_is_known_is_told_apart() {
@@ -281,7 +313,7 @@ fn what_was_not_measured_is_said_with_the_command_that_does_it() {
     assert!(is_kept(&results) && !bare.contains("## Scenarios"));
 
     let skipped = || Outcome::Skipped("no docker engine (no docker engine answers: /run/x.sock)".to_owned());
-    let play = |scenario| Play { scenario, stage: "docker", outcome: skipped() };
+    let play = |scenario| Play { scenario, stage: "docker", seed: 1, outcome: skipped() };
     results.plays = [Container::HalfDies, Container::SlowLinks].map(|one| play(one.name())).into();
     results.speed = Some(Outcome::Skipped("a program is missing".to_owned()));
     let skipped = page(&results);

@@ -1,7 +1,8 @@
 //! `pal-testnet results`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use palimpsest_testnet::anonymity::Outcome;
 use palimpsest_testnet::results::figures::Figure;
@@ -10,9 +11,13 @@ use palimpsest_testnet::results::{self, Options, Results, figures};
 use palimpsest_testnet::scenario::StageKind;
 
 use serde_json::json;
+use tokio::process::Command;
 
 use super::run::clean;
 use super::{Failure, apart, at, broken, say, workplace};
+
+/// Time for an answer about the commit.
+const GIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Measure what this program can by itself, and write the page of results with its pictures. Exit code 1: something that was asked for
 /// is not reached, of which that was not known.
@@ -54,7 +59,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let room = workplace(&std::env::temp_dir(), "palimpsest-results-")?;
     let place = Place { dir: room.path().to_owned(), bin_dir: args.bin_dir };
     let uses_docker = !args.docker.is_empty();
-    let options = Options { seed: args.seed, is_quick: args.quick, containers: args.docker, place };
+    let commit = source_commit(&args.dir).await;
+    let options = Options { seed: args.seed, is_quick: args.quick, containers: args.docker, place, commit };
     let note = |what: &str| eprintln!("  {what}");
     let measured: Result<Results, Failure> =
         apart(move || async move { results::measure(&options, figures, note).await.map_err(broken) }).await;
@@ -74,6 +80,16 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         say(measured.outcome().words());
     }
     Ok(if measured.outcome() == Outcome::NewMisses { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The commit that is checked out where the page lies, and whether anything was changed since; none where there is no repository.
+async fn source_commit(dir: &Path) -> Option<String> {
+    let words = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"];
+    let asked = Command::new("git").arg("-C").arg(dir).args(words).kill_on_drop(true).output();
+    let said = tokio::time::timeout(GIT_DEADLINE, asked).await.ok()?.ok()?;
+    let name = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+    let is_name = |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    (said.status.success() && !name.is_empty() && is_name(&name)).then_some(name)
 }
 
 fn handed_in(files: &[PathBuf]) -> Result<Vec<Figure>, Failure> {
