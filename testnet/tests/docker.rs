@@ -3,16 +3,19 @@
 //! `cargo static`, then `PALIMPSEST_DOCKER=1 cargo test --release -p palimpsest-testnet --test docker` (docs/testnet.md).
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+use palimpsest_testnet::checker::{is_kept, judge};
 use palimpsest_testnet::docker::{
     Condition, Docker, DockerError, DockerNet, LABEL, Links, Name, Side, Subnet, UpOptions, remove,
 };
 use palimpsest_testnet::hostile::Cast;
 use palimpsest_testnet::process::{Fraction, Home, Pal, Run, Transport, Way, find_program};
 use palimpsest_testnet::sample;
+use palimpsest_testnet::scenario::{Played, Scenario, StageKind, Theatre, container_name, play};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::task::{LocalSet, spawn_local};
 
 /// Who wants these tests says so: they take a minute or two, and the engine of a machine is not ours.
 const ASKED_FOR: &str = "PALIMPSEST_DOCKER";
@@ -26,12 +29,49 @@ const NAT: f64 = 0.15;
 const BYTES: u64 = 300_000;
 
 /// What is done with one network, one after the other.
-const CHECKS: [&str; 4] = [
+const CHECKS: [&str; 5] = [
     "containers of two kinds of place know each other",
     "half of the containers killed, the file fetched, all started again",
     "frozen containers cost time and no file, and wake up",
     "each half of a cut network fetches what was there, and what is whole again takes a new file",
+    "a scenario of liars, a meddler, a coalition, a cut and deaths is played and kept",
 ];
+/// Played on a network of its own when the other is gone, in small: what the shipped scenarios have, each by itself.
+const SCENARIO: &str = r#"
+about = "Some lie, one meddles, some pool what they see; a cut, deaths, and all start again."
+nodes = 16
+deadline_s = 120
+promises = { published = "100%", fetched = "100%" }
+lying = [{ how = "garbage", nodes = [4] }, { how = "absent", nodes = [9] }]
+meddling = [{ how = "drop-some", nodes = [7] }]
+coalition = { fraction = "25%", seed = 1 }
+[[step]]
+do = "publish"
+files = 2
+bytes = 300_000
+[[step]]
+do = "fetch"
+[[step]]
+do = "partition"
+fraction = "25%"
+seed = 1
+[[step]]
+do = "fetch"
+from = "inside"
+[[step]]
+do = "heal"
+[[step]]
+do = "kill"
+fraction = "25%"
+seed = 2
+[[step]]
+do = "fetch"
+by = "publisher"
+[[step]]
+do = "restart"
+[[step]]
+do = "fetch"
+"#;
 
 /// No test harness: that one knows only passed and failed, and what did not run has not passed.
 #[tokio::main(flavor = "current_thread")]
@@ -72,13 +112,40 @@ async fn main() -> ExitCode {
     let outcome = tokio::spawn(all(net, dir.path().to_owned())).await;
     remove(&docker, &name).await.unwrap();
     outcome.unwrap();
+    nothing_is_left(&docker, &name).await;
+    // What a stage holds does not change threads.
+    let (place, played) = (dir.path().join("played"), container_name().unwrap());
+    let outcome = LocalSet::new().run_until(async { spawn_local(a_scenario_is_kept(place)).await }).await;
+    remove(&docker, &played).await.unwrap();
+    outcome.unwrap();
+    nothing_is_left(&docker, &played).await;
+    passed(4);
+    println!("{} passed, 0 failed, 0 skipped", CHECKS.len());
+    ExitCode::SUCCESS
+}
+
+async fn nothing_is_left(docker: &Docker, name: &Name) {
     for kind in ["ps --all", "network ls", "volume ls", "images"] {
         let filter = format!("label={LABEL}={name}");
         let words: Vec<&str> = kind.split(' ').chain(["--quiet", "--filter", &filter]).collect();
         assert_eq!(docker.ask(&words).await.unwrap(), "", "{kind}: something is left");
     }
-    println!("{} passed, 0 failed, 0 skipped", CHECKS.len());
-    ExitCode::SUCCESS
+}
+
+async fn a_scenario_is_kept(dir: PathBuf) {
+    std::fs::create_dir_all(&dir).unwrap();
+    let scenario: Scenario = SCENARIO.parse().unwrap();
+    let theatre = Theatre { dir, bin_dir: None, seed: 1 };
+    let tell = |step: usize, what: &_| println!("  step {}: {what}", step + 1);
+    let played = play(&scenario, StageKind::Docker, &theatre, tell).await.unwrap();
+    let Played::Story(story, left) = played else { panic!("{played:?}") };
+    let verdicts = judge(&scenario.promises, &story);
+    assert!(is_kept(&verdicts) && left.is_none(), "{verdicts:?}; {left:?}");
+    // All four oracles had something to judge, and so had they who look over nodes' shoulders.
+    assert!(verdicts.iter().all(|verdict| verdict.kept == Some(true)), "{verdicts:?}");
+    let watched = story.watched.unwrap();
+    assert!(watched.requests > 10 && watched.coalition.unwrap().nodes == 4, "{:?}", watched.complaints);
+    assert_eq!((story.accounts.len(), story.deeds.len()), (16, 10));
 }
 
 fn skipped(why: &str) -> ExitCode {

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use palimpsest_testnet::checker::{is_kept, judge};
-use palimpsest_testnet::scenario::{Deed, End, Held, Kind, Played, Scenario, StageKind, Story, Theatre, play};
+use palimpsest_testnet::scenario::{Deed, End, Held, Kind, Played, SHIPPED, Scenario, StageKind, Story, Theatre, play};
 
 const KILLED: &str = r#"
 about = "A quarter of the nodes dies."
@@ -50,6 +50,50 @@ async fn a_network_that_keeps_its_promises_is_said_to() {
     assert!(verdicts.iter().all(|verdict| verdict.kept == Some(true)), "all was there to be judged: {verdicts:?}");
     assert_eq!(story.deeds.iter().filter(|deed| deed.kind == Kind::Fetch).count(), 2);
     assert_eq!((story.accounts.len(), story.disks.len()), (9, 12));
+}
+
+/// A scenario that is shipped, smaller by these words.
+fn shipped(name: &str, smaller: &[(&str, &str)]) -> String {
+    let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap();
+    smaller.iter().fold((*text).to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{name} has no {from}");
+        text.replace(from, to)
+    })
+}
+
+/// Plays it in memory and on processes: everything is kept on both.
+async fn is_kept_on_both(text: &str, also: impl Fn(&Story)) {
+    for stage in [StageKind::Memory, StageKind::Processes] {
+        let (scenario, story) = played_on(stage, text).await;
+        let verdicts = judge(&scenario.promises, &story);
+        assert!(is_kept(&verdicts), "{}: {verdicts:?}", stage.name());
+        also(&story);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_come_and_go() {
+    let small = shipped("churn", &[("nodes = 24", "nodes = 12"), ("files = 3", "files = 1")]);
+    // Who died last stays dead.
+    is_kept_on_both(&small, |story| assert_eq!((story.accounts.len(), story.deeds.len()), (9, 7))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_rot() {
+    let small = shipped("rot", &[("nodes = 12", "nodes = 6"), ("files = 4", "files = 1")]);
+    is_kept_on_both(&small, |story| assert_eq!(story.deeds.len(), 2)).await;
+}
+
+/// Nodes are filled until they refuse: what was there before is fetched, and nobody takes more than it was given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disks_are_full() {
+    let smaller = [("nodes = 12", "nodes = 6"), ("disk_mib = 16", "disk_mib = 12"), ("files = 40", "files = 8")];
+    let small = shipped("disk-full", &[&smaller[..], &[("files = 3", "files = 1")]].concat());
+    is_kept_on_both(&small, |story| {
+        let fills: Vec<f64> = story.accounts.iter().map(|one| one.used as f64 / one.quota as f64).collect();
+        assert!(fills.len() == 6 && fills.iter().all(|fill| *fill > 0.5), "{fills:?}");
+    })
+    .await;
 }
 
 /// Holders that keep nothing cannot give anything back: the publisher, who tries a sample, finds out.

@@ -164,7 +164,7 @@ async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
         network.kill(index).await;
         network.restart_empty(index).await.unwrap();
     }
-    network.meet().await.unwrap();
+    network.all_met().await.unwrap();
     let before = held(&network).len();
     assert!(before < all.len());
     // Who spreads a fetch does not put anything back: that would leave at once.
@@ -174,7 +174,7 @@ async fn readers_put_back_what_they_miss_and_keepers_all_of_it() {
     let fetched = patient.fetch(&capability, options, &mut got, &progress).await.unwrap();
     assert!(got == file && fetched.healed == 0, "{fetched:?}");
     patient.close().await.unwrap();
-    // At first others may take the three for dead still, and ask them for nothing.
+    // A reader asks its own guard for nothing, and that may be one of the three.
     let end = Instant::now() + DEADLINE;
     let mut healed = 0;
     loop {
@@ -215,7 +215,7 @@ async fn with_a_repair_link_one_keeps_and_cannot_read() {
         network.kill(index).await;
         network.restart_empty(index).await.unwrap();
     }
-    network.meet().await.unwrap();
+    network.all_met().await.unwrap();
 
     let friend = network.client("friend").await.unwrap();
     let repair: Capability = repair.to_string().parse().unwrap();

@@ -114,7 +114,7 @@ async fn with_too_few_shards_left_it_says_how_many() {
         network.kill(index).await;
         network.restart_empty(index).await.unwrap();
     }
-    network.meet().await.unwrap();
+    network.all_met().await.unwrap();
     let error = fetch(&client, &link).await.unwrap_err();
     match error {
         Error::NotRetrievable { stripe, have, need } => {
