@@ -9,6 +9,7 @@
 //! The engine is asked, never the file, what runs. Only what bears this network's label is ever touched: containers,
 //! networks, volumes, image. Links, NAT and partitions are made inside the containers' own networks (`netns`).
 
+mod company;
 mod compose;
 pub mod delay;
 mod engine;
@@ -164,19 +165,28 @@ impl DockerNet {
         let folder = image.display().to_string();
         let build = ["build", "--quiet", "--label", &label, "--tag", &tag, &folder];
         self.docker.ask_within(&build, IMAGE_DEADLINE).await?;
-        self.compose_up().await?;
+        self.compose_up(&[]).await?;
         if let Some(tools) = tools {
             self.wire(&tools, &self.plan.indices().collect::<Vec<_>>()).await?;
         }
         self.await_acquainted(deadline).await
     }
 
-    /// Makes all containers what the plan says; those that are so already stay.
-    async fn compose_up(&self) -> Result<(), DockerError> {
+    /// Makes the containers of these nodes what the plan says; of all, and what is around them, if none is named. Those that are so
+    /// already stay.
+    async fn compose_up(&self, nodes: &[u32]) -> Result<(), DockerError> {
+        let file = self.write_compose()?;
+        let names: Vec<String> = nodes.iter().map(|&index| plan::node_name(index)).collect();
+        let words: Vec<&str> =
+            ["up", "--detach", "--no-build"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        self.docker.compose(&self.plan.project(), &file, &words, IMAGE_DEADLINE).await.map(|_| ())
+    }
+
+    /// Writes down what compose is given.
+    fn write_compose(&self) -> Result<PathBuf, DockerError> {
         let file = self.dir.join("compose.yaml");
         crate::process::replace(&file, compose::render(&self.plan).as_bytes())?;
-        let words = ["up", "--detach", "--no-build"];
-        self.docker.compose(&self.plan.project(), &file, &words, IMAGE_DEADLINE).await.map(|_| ())
+        Ok(file)
     }
 
     /// The network in a folder.
@@ -336,7 +346,7 @@ impl DockerNet {
             self.kill(&[index]).await?;
             self.plan.next_version.push(index);
             self.plan.write(&self.plan_file())?;
-            self.compose_up().await?;
+            self.compose_up(&[]).await?;
             if let Some(tools) = &tools {
                 self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
             }
@@ -353,10 +363,13 @@ impl DockerNet {
     pub async fn add(&mut self, parts: Vec<Part>, deadline: Duration) -> Result<(), DockerError> {
         let mut plan = self.plan.clone();
         plan.add(parts)?;
+        let added: Vec<u32> = plan.indices().skip(self.plan.nodes.len()).collect();
         let tools = Tools::find(wanted(&plan)).await?;
         self.plan = plan;
         self.plan.write(&self.plan_file())?;
-        self.compose_up().await?;
+        if !added.is_empty() {
+            self.compose_up(&added).await?;
+        }
         if let Some(tools) = &tools {
             self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
         }

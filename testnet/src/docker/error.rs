@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::plan::NODES_MAX;
+use crate::hostile::DiaryError;
 use crate::process::TestnetError;
 
 /// Why a command on a network of containers failed; each tells what to do where something can be done.
@@ -100,6 +101,25 @@ pub enum DockerError {
     /// A node that is not there.
     #[error("there is no node {0}")]
     NoSuchNode(u32),
+    /// A node that does not say who it is: it is dead, frozen, or too busy.
+    #[error(
+        "node {index} does not say who it is: `pal-testnet docker restart --name {name}` starts the dead, `heal` wakes the frozen"
+    )]
+    Silent {
+        /// The node.
+        index: u32,
+        /// The testnet.
+        name: String,
+    },
+    /// Nodes with parts cannot be added: the image has not the program for them.
+    #[error("the image has no `pald-hostile`: start the network with `docker up --diary`")]
+    NoHostile,
+    /// Nodes cannot be added where some are behind NAT.
+    #[error("no node can be added to a network in which some are behind NAT")]
+    Routers,
+    /// A node's diary.
+    #[error(transparent)]
+    Diary(#[from] DiaryError),
     /// A node's container ended.
     #[error("the container of node {index} ended; its log ends with:\n{tail}")]
     NodeEnded {

@@ -148,11 +148,15 @@ impl Plan {
     /// Gives a place to a node more for each of these parts.
     ///
     /// # Errors
-    /// [`DockerError::Size`]: too many of them, or some nodes are behind routers, whose numbers these would have.
+    /// [`DockerError::Size`]: too many of them; [`DockerError::Routers`]: some nodes are behind these, whose numbers the new ones would
+    /// have.
     pub fn add(&mut self, parts: Vec<Part>) -> Result<(), DockerError> {
+        if !self.lans.is_empty() {
+            return Err(DockerError::Routers);
+        }
         for part in parts {
             let index = self.nodes.len();
-            if index >= NODES_MAX as usize || !self.lans.is_empty() {
+            if index >= NODES_MAX as usize {
                 return Err(DockerError::Size);
             }
             let number = u8::try_from(index).map_err(|_| DockerError::Size)?;
@@ -160,6 +164,14 @@ impl Plan {
             self.cast.parts.insert(number.into(), part);
         }
         Ok(())
+    }
+
+    /// Forgets the nodes from this number on.
+    pub fn dismiss(&mut self, first: u32) {
+        self.nodes.truncate(first as usize);
+        self.cast.parts.retain(|&index, _| index < first);
+        self.island.retain(|&index| index < first);
+        self.next_version.retain(|&index| index < first);
     }
 
     /// The name under which the engine knows all of it.
@@ -307,6 +319,7 @@ mod tests {
 
     use super::{NODES_MAX, Plan};
     use crate::docker::DockerError;
+    use crate::hostile::{Lie, Part};
     use crate::process::Fraction;
 
     fn plan(nodes: u32, nat: f64) -> Result<Plan, DockerError> {
@@ -335,6 +348,27 @@ mod tests {
         for (nodes, nat) in [(0, 0.0), (1, 0.0), (NODES_MAX + 1, 0.0), (24, 1.0), (4, 0.5)] {
             assert!(matches!(plan(nodes, nat), Err(DockerError::Size)), "{nodes} {nat}");
         }
+    }
+
+    #[test]
+    fn who_was_added_and_dismissed_leaves_nothing() {
+        let mut plan = plan(4, 0.0).unwrap();
+        plan.cast.part(1).diary = true;
+        let before = plan.clone();
+        plan.add(vec![Part { lie: Some(Lie::Absent), ..Part::default() }; 2]).unwrap();
+        assert_eq!((plan.nodes.len(), plan.cast.parts.len()), (6, 3));
+        (plan.island, plan.next_version) = (vec![4], vec![5]);
+        plan.dismiss(4);
+        assert_eq!(plan, before);
+        plan.dismiss(4);
+        assert_eq!(plan, before);
+    }
+
+    #[test]
+    fn nobody_is_added_beyond_the_bound_or_beside_routers() {
+        let parts = |count| vec![Part::default(); count];
+        assert!(matches!(plan(NODES_MAX, 0.0).unwrap().add(parts(1)), Err(DockerError::Size)));
+        assert!(matches!(plan(24, 0.25).unwrap().add(parts(1)), Err(DockerError::Routers)));
     }
 
     #[test]

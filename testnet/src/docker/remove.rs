@@ -21,6 +21,12 @@ const KINDS: [(&[&str], &[&str]); 4] = [
     (&["images", "--quiet"], &["rmi", "--force"]),
 ];
 
+/// The same of a node; both have its container's name.
+const OF_NODES: [(&[&str], &[&str]); 2] = [
+    (&["ps", "--all", "--format", "{{.Names}}"], &["rm", "--force"]),
+    (&["volume", "ls", "--quiet"], &["volume", "rm"]),
+];
+
 /// Removes all that bears a network's label, whatever is known of it; how many containers that were. What the engine keeps does not
 /// keep the rest.
 ///
@@ -67,6 +73,39 @@ async fn remove_kind(
     Ok(all)
 }
 
+/// Removes the containers and data of these nodes, until there are none: the engine may still be at work on what was broken off.
+///
+/// # Errors
+/// What the engine refuses for a while.
+pub(super) async fn remove_nodes(docker: &Docker, name: &Name, nodes: &[String]) -> Result<(), DockerError> {
+    let end = Instant::now() + REMOVE_DEADLINE;
+    let mut refused_since = None;
+    loop {
+        let (mut left, mut refused) = (false, None);
+        for (list, rm) in OF_NODES {
+            let mut there = listed(docker, name, list).await?;
+            there.retain(|one| nodes.contains(one));
+            if there.is_empty() {
+                continue;
+            }
+            left = true;
+            let words: Vec<&str> = rm.iter().copied().chain(there.iter().map(String::as_str)).collect();
+            let asked = docker.ask_within(&words, end.saturating_duration_since(Instant::now())).await;
+            refused = refused.or(asked.err());
+        }
+        match refused {
+            None if !left => return Ok(()),
+            None => refused_since = None,
+            Some(error) => {
+                if refused_since.get_or_insert_with(Instant::now).elapsed() >= REFUSED_FOR {
+                    return Err(error);
+                }
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        }
+    }
+}
+
 /// What there is of a name: containers, networks, data.
 pub(super) async fn of_label(docker: &Docker, name: &Name) -> Result<Vec<String>, DockerError> {
     let mut all = Vec::new();
@@ -90,7 +129,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::remove_patiently;
+    use super::{remove_nodes, remove_patiently};
     use crate::docker::engine::tests::script;
     use crate::docker::{Docker, Name};
 
@@ -107,6 +146,29 @@ case "$1 $2" in
   "volume rm") touch no-volume ;;
   "rmi "*) touch no-images ;;
 esac"#;
+
+    /// An engine that has two nodes, and has just begun to make a container of a third one, whose volume is in use until that is gone.
+    const BUSY: &str = r#"cd "$(dirname "$0")"
+case "$*" in
+  "version "*|"compose version") echo 1 ;;
+  "ps "*) echo n-0; [ -e late ] && [ ! -e no-late ] && echo n-2; [ -e no-1 ] || echo n-1 ;;
+  "volume ls "*) echo n-0; [ -e no-volume ] || echo n-2 ;;
+  "rm --force n-1") touch no-1 late ;;
+  "rm --force n-2") touch no-late ;;
+  "volume rm n-2") [ -e no-late ] || { echo "in use" >&2; exit 1; }; touch no-volume ;;
+esac"#;
+
+    #[tokio::test]
+    async fn nodes_that_are_still_being_made_go_too_and_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = script(dir.path(), "docker", BUSY);
+        let docker = Docker::find_as(&engine, Path::new("none")).await.unwrap();
+        let nodes = ["n-1", "n-2"].map(str::to_owned);
+        remove_nodes(&docker, &"busy".parse().unwrap(), &nodes).await.unwrap();
+        for gone in ["no-1", "no-late", "no-volume"] {
+            assert!(dir.path().join(gone).exists(), "{gone}");
+        }
+    }
 
     #[tokio::test]
     async fn what_an_engine_keeps_does_not_keep_the_rest() {

@@ -18,7 +18,7 @@ use super::watched::{guards_of, watched};
 use super::{Coalition, Disk, Place, Scenario, StageKind, Step, TableLiars, Tables, Watched};
 use crate::censor::eclipse::Taken;
 use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
-use crate::hostile::{DIARY_FILE, Diary, HOSTILE, Hex, Part};
+use crate::hostile::{HOSTILE, Part};
 use crate::liars::Plot;
 use crate::process::{Transport, Way, find_program};
 use crate::search::Canary;
@@ -86,24 +86,12 @@ impl Stage {
         let mut stage = Self { net, users, nodes, theatre, coalition, lies, slow, members, sybils };
         let eclipses = scenario.steps.iter().any(|step| matches!(step, Step::Eclipse { .. }));
         if eclipses || stage.lies.is_some() || stage.coalition.is_some() {
-            stage.members = match stage.ids().await {
+            stage.members = match stage.net.ids().await {
                 Ok(members) => members,
-                Err(error) => return Err(error.and(stage.close().await.err())),
+                Err(error) => return Err(broken(error).and(stage.close().await.err())),
             };
         }
         Ok(stage)
-    }
-
-    /// The ids of all nodes, which all run.
-    async fn ids(&self) -> Result<Vec<NodeId>, StageError> {
-        let all: Vec<u32> = self.net.plan().indices().collect();
-        let statuses = self.net.statuses(&all).await;
-        let id = |status: &Option<serde_json::Value>| {
-            let text = status.as_ref()?["id"].as_str()?;
-            Hex::try_from(text.to_owned()).ok().map(|Hex(id)| NodeId(id))
-        };
-        let ids: Option<Vec<NodeId>> = statuses.iter().map(id).collect();
-        ids.ok_or_else(|| broken("a node does not say who it is"))
     }
 
     pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
@@ -120,14 +108,7 @@ impl Stage {
         if self.coalition.is_none() {
             return Ok(None);
         }
-        let mut seen = Vec::new();
-        let copy = self.copies()?;
-        // Those that came later keep none.
-        for index in 0..self.nodes {
-            self.net.copy_file(index, DIARY_FILE, &copy.join(DIARY_FILE)).await.map_err(broken)?;
-            seen.extend(Diary::read(&copy, index as usize).map_err(broken)?);
-        }
-        seen.sort_by_key(|one| one.at);
+        let seen = self.net.diaries(&self.copies()?).await.map_err(broken)?;
         let guards = guards_of(&seen, &self.members, self.users.calls());
         Ok(Some(watched(&seen, (&self.members, self.nodes), std::iter::empty(), &guards, self.coalition)))
     }

@@ -1,6 +1,7 @@
 //! `pal-testnet censor`: what who has a link can do with it.
 
 mod eclipse;
+mod ground;
 mod show;
 mod users;
 
@@ -10,7 +11,6 @@ use std::time::Duration;
 use palimpsest_client::net::Transport;
 use palimpsest_client::{Capability, Client, ClientOptions};
 use palimpsest_testnet::censor::holders::Search;
-use palimpsest_testnet::process::Testnet;
 use palimpsest_testnet::scenario::Eclipsed;
 use serde_json::json;
 
@@ -27,10 +27,10 @@ const CLIENTS_MAX: usize = 4;
 pub(crate) struct Args {
     /// The link.
     link: String,
-    /// Folder of the network.
-    #[arg(long)]
-    dir: PathBuf,
-    /// Nodes of the network that are the censor's, and pool their diaries (`up --diary`): a share (20%, 0.2), or numbers (0,3).
+    #[command(flatten)]
+    at: ground::Where,
+    /// Nodes of the network that are the censor's, and pool their diaries (`up --diary`, `docker up --diary`): a share (20%, 0.2), or
+    /// numbers (0,3).
     #[arg(long, value_name = "SHARE|NUMBERS")]
     coalition: Option<users::Seated>,
     /// Beside these all that hold a shard of the file, with what they see as holders.
@@ -67,20 +67,24 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // What this command asks itself is in the diaries too; it is left out.
     let before = std::time::SystemTime::now();
     let place = workplace(&std::env::temp_dir(), "palimpsest-censor-")?;
-    let search = search(place.path(), &args.dir, &link).await?;
+    let bootstrap = args.at.bootstrap()?;
+    let search = search(place.path(), &bootstrap, &link).await?;
     let users = match &args.coalition {
         Some(seated) => {
-            let net = Testnet::open(&args.dir)?;
-            Some(users::of(&net, &search, (seated, args.seed, args.all_holders), before)?)
+            let net = args.at.open().await?;
+            let seated = (seated, args.seed, args.all_holders);
+            Some(users::of(&net, &search, seated, before, place.path()).await?)
         }
         None => None,
     };
     let eclipse = match args.eclipse.zip(args.nodes) {
         Some((of, nodes)) => {
-            let mut net = Testnet::open(&args.dir)?;
-            let first = u32::try_from(net.nodes().len()).map_err(broken)?;
+            let mut net = args.at.open().await?;
+            let first = net.count()?;
+            let attempt = eclipse::Wanted { of, nodes, drawn: args.drawn as usize, seed: args.seed };
+            let reader = eclipse::Reader { link: &link, bootstrap: &bootstrap, place: place.path() };
             let tried = tokio::select! {
-                tried = eclipse::attempt(&mut net, &search, (of, nodes, &args), &link, place.path()) => tried,
+                tried = eclipse::attempt(&mut net, &search, attempt, reader) => tried,
                 () = interrupted() => Err(Failure::Interrupted),
             };
             net.dismiss(first).await?;
@@ -111,10 +115,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Asks for all shards as one client; and as others, while some are left that only a client's own guard may have.
-async fn search(place: &Path, dir: &Path, link: &Capability) -> Result<Search, Failure> {
+async fn search(place: &Path, bootstrap: &Path, link: &Capability) -> Result<Search, Failure> {
     let mut search: Option<Search> = None;
     for number in 1..=CLIENTS_MAX {
-        let client = enter(place.join(format!("censor-{number}")), dir).await?;
+        let client = enter(place.join(format!("censor-{number}")), bootstrap).await?;
         match &mut search {
             None => search = Some(Search::begin(&client, link).await.map_err(failed("use the link"))?),
             Some(search) => search.again(&client, link).await.map_err(failed("use the link"))?,
@@ -128,8 +132,8 @@ async fn search(place: &Path, dir: &Path, link: &Capability) -> Result<Search, F
 }
 
 /// A client that was never there.
-async fn enter(data_dir: PathBuf, dir: &Path) -> Result<Client, Failure> {
-    let bootstrap = palimpsest_client::bootstrap::expand(&[dir.join("bootstrap").display().to_string()]);
+async fn enter(data_dir: PathBuf, bootstrap: &Path) -> Result<Client, Failure> {
+    let bootstrap = palimpsest_client::bootstrap::expand(&[bootstrap.display().to_string()]);
     let options = ClientOptions {
         data_dir,
         bootstrap: bootstrap.map_err(broken)?,

@@ -49,15 +49,18 @@ enum Command {
     Down(Which),
 }
 
+/// The name of a network that was given none.
+pub(super) const USUAL: &str = "testnet";
+
 /// Which network.
 #[derive(Debug, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// Its name.
-    #[arg(long, default_value = "testnet")]
-    name: Name,
+    #[arg(long, default_value = USUAL)]
+    pub(super) name: Name,
     /// The folder with its description; by default one of that name below $`XDG_DATA_HOME`, else ~/.local/share.
     #[arg(long)]
-    dir: Option<PathBuf>,
+    pub(super) dir: Option<PathBuf>,
 }
 
 /// What befalls whom.
@@ -145,7 +148,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 impl Which {
-    fn folder(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> PathBuf {
         let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         self.dir.clone().unwrap_or_else(|| {
             let home = || named("HOME").map(|home| home.join(".local/share"));
@@ -154,7 +157,7 @@ impl Which {
         })
     }
 
-    async fn open(&self) -> Result<DockerNet, Failure> {
+    pub(super) async fn open(&self) -> Result<DockerNet, Failure> {
         Ok(DockerNet::open(&self.folder(), &self.name).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! An eclipse that is tried: nodes with drawn ids next to places of the root, as programs, and what a reader gets meanwhile.
+//! An eclipse that is tried: nodes with drawn ids next to places of the root, and what a reader gets meanwhile.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,18 +6,37 @@ use std::time::{Duration, Instant};
 use palimpsest_client::{Capability, FetchOptions, Progress};
 use palimpsest_testnet::censor::eclipse::{Taken, part};
 use palimpsest_testnet::censor::holders::Search;
-use palimpsest_testnet::process::Testnet;
 use palimpsest_testnet::scenario::Eclipsed;
 use palimpsest_testnet::sybils;
 use serde::Serialize;
 
 use super::super::{Failure, broken};
-use super::{Args, enter, failed};
+use super::ground::Ground;
+use super::{enter, failed};
 
-/// Time until the nodes that come know all others.
-const UP_DEADLINE: Duration = Duration::from_secs(120);
 /// Time for a fetch.
 const FETCH_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What is to be tried.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) of: Eclipsed,
+    /// Nodes next to each place.
+    pub(super) nodes: u16,
+    /// Ids of which these are the nearest.
+    pub(super) drawn: usize,
+    pub(super) seed: u64,
+}
+
+/// Who fetches before and meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) link: &'a Capability,
+    /// The file by which it enters.
+    pub(super) bootstrap: &'a Path,
+    /// Where it has its folders.
+    pub(super) place: &'a Path,
+}
 
 /// What it achieved.
 #[derive(Debug, Serialize)]
@@ -50,41 +69,38 @@ pub(super) struct Fetch {
 
 /// Runs them, and fetches. Whoever calls this ends them.
 pub(super) async fn attempt(
-    net: &mut Testnet,
+    net: &mut Ground,
     search: &Search,
-    (of, nodes, args): (Eclipsed, u16, &Args),
-    link: &Capability,
-    place: &Path,
+    Wanted { of, nodes, drawn, seed }: Wanted,
+    reader: Reader<'_>,
 ) -> Result<Attempt, Failure> {
-    net.hostile_program()?;
+    net.check_takes_parts()?;
     let places =
         search.places().ok_or_else(|| broken("the link has its content in itself: there is nothing to eclipse"))?;
-    let (before, _) = fetch(place, "reader-before", &args.dir, link).await?;
+    let honest = net.ids().await?;
+    let (before, _) = fetch("reader-before", reader).await?;
     let (of, aim) = match of {
         Eclipsed::Record => ("record", places.record.clone()),
         Eclipsed::Stripe => ("stripe", places.shards.clone()),
     };
-    let (drawn, seed, since) = (args.drawn as usize, args.seed, Instant::now());
+    let since = Instant::now();
     let drawing = tokio::task::spawn_blocking(move || sybils::grind(&aim, nodes.into(), drawn, seed));
     let ground = drawing.await.map_err(broken)?;
     let drawing_s = since.elapsed().as_secs_f64();
-    let honest = net.ids();
-    net.add(ground.iter().map(part).collect(), UP_DEADLINE).await?;
-    let all = net.ids();
+    net.add(ground.iter().map(part).collect()).await?;
+    let all = net.ids().await?;
     let sybils = all.get(honest.len()..).unwrap_or_default();
-    let (meanwhile, known) = fetch(place, "reader-meanwhile", &args.dir, link).await?;
+    let (meanwhile, known) = fetch("reader-meanwhile", reader).await?;
     let known = sybils.iter().filter(|sybil| known.contains(sybil)).count();
     Ok(Attempt { of, taken: Taken::count(&places, &honest, sybils, drawn), drawing_s, before, meanwhile, known })
 }
 
 /// A fetch by somebody who was never there; and whom it knew. It puts nothing back.
 async fn fetch(
-    place: &Path,
     name: &str,
-    dir: &Path,
-    link: &Capability,
+    Reader { link, bootstrap, place }: Reader<'_>,
 ) -> Result<(Fetch, Vec<palimpsest_proto::ids::NodeId>), Failure> {
-    let client = enter(place.join(name), dir).await?;
+    let client = enter(place.join(name), bootstrap).await?;
     let options = FetchOptions { heal: false, ..FetchOptions::default() };
     let (since, progress, mut sink) = (Instant::now(), Progress::new(), tokio::io::sink());
     let fetched = tokio::time::timeout(FETCH_DEADLINE, client.fetch(link, options, &mut sink, &progress)).await;

@@ -1,15 +1,16 @@
 //! Readers and publisher, from the diaries of a network whose nodes keep them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use palimpsest_testnet::censor::holders::Search;
 use palimpsest_testnet::censor::users::{Seats, Users, users};
-use palimpsest_testnet::hostile::Diary;
-use palimpsest_testnet::process::{Fraction, Testnet, choose};
+use palimpsest_testnet::process::{Fraction, choose};
 
 use super::super::{Failure, broken};
+use super::ground::Ground;
 
 /// Which nodes are the censor's.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,23 +36,18 @@ impl FromStr for Seated {
     }
 }
 
-/// What the censor makes of what its nodes saw until then.
-pub(super) fn of(
-    net: &Testnet,
+/// What the censor makes of what its nodes saw until then. Copies of diaries lie in `place`.
+pub(super) async fn of(
+    net: &Ground,
     search: &Search,
     (seated, seed, all_holders): (&Seated, u64, bool),
     until: SystemTime,
+    place: &Path,
 ) -> Result<Users, Failure> {
-    let silent = net.without_diary();
-    if !silent.is_empty() {
-        let all = net.nodes().len();
-        return Err(broken(format!("{} of {all} nodes keep no diary: start them with `up --diary`", silent.len())));
-    }
-    let mut seen = Diary::read_all(net.nodes().iter().map(|node| node.data_dir.clone())).map_err(broken)?;
+    let mut seen = net.diaries(place).await?;
     let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
     seen.retain(|one| one.at < until);
-    let members = net.ids();
-    let all = u32::try_from(members.len()).map_err(broken)?;
+    let (all, members) = (net.count()?, net.ids().await?);
     let nodes: BTreeSet<u32> = match seated {
         Seated::Share(share) => choose(all, *share, seed).into_iter().collect(),
         Seated::These(numbers) => numbers.clone(),

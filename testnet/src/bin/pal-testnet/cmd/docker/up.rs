@@ -45,6 +45,10 @@ pub(super) struct Args {
     /// Folder of static `pal` and `pald`; by default they are looked for where a static build puts them.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
+    /// All nodes write down what they handle, each in its volume: for `censor --docker`. For networks that nobody uses; takes a static
+    /// `pald-hostile` beside `pald`.
+    #[arg(long)]
+    diary: bool,
     /// Seconds until all nodes must know each other.
     #[arg(long, default_value = "120", value_parser = seconds)]
     timeout: Duration,
@@ -55,7 +59,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { which, nodes, nat, latency, loss, bandwidth, transport, quota, disk_mib, subnet, bin_dir, .. } = args;
     let deadline = args.timeout;
     let links = Links { latency, loss, bandwidth };
-    let (dir, name, cast) = (which.folder(), which.name, Cast::default());
+    let mut cast = Cast::default();
+    if args.diary {
+        (0..nodes).for_each(|node| cast.part(node).diary = true);
+    }
+    let (dir, name) = (which.folder(), which.name);
     let options = UpOptions {
         dir,
         name: name.clone(),
