@@ -9,6 +9,7 @@
 //! The engine is asked, never the file, what runs. Only what bears this network's label is ever touched: containers,
 //! networks, volumes, image. Links, NAT and partitions are made inside the containers' own networks (`netns`).
 
+mod blows;
 mod company;
 mod compose;
 pub mod delay;
@@ -23,14 +24,14 @@ mod programs;
 mod remove;
 pub mod speed;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use serde_json::Value;
 
+pub use blows::Condition;
+use company::ASKED_AT_ONCE;
 pub use engine::{Compose, Docker};
 pub use error::DockerError;
 pub use link::{Bandwidth, Latency, Links, Loss, NotABandwidth, NotALatency, NotALoss};
@@ -51,16 +52,8 @@ pub const LABEL: &str = "org.palimpsest.testnet";
 pub const BUILD: &str = "cargo static";
 /// The recipe of the image.
 const DOCKERFILE: &str = include_str!("../docker/Dockerfile");
-/// Questions to nodes at once: each is a program started in a container.
-const ASKED_AT_ONCE: usize = 4;
-/// Time between two rounds of questions.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// Lines of a log's end that an error shows.
-const TAIL_LINES: &str = "12";
 /// Time for building the image, and for other work on all containers.
 const IMAGE_DEADLINE: Duration = Duration::from_secs(600);
-/// What the program of the image that talks to the nodes is told first.
-const DATA: &str = "/data";
 
 /// What a network shall be.
 #[derive(Debug, Clone)]
@@ -89,17 +82,6 @@ pub struct UpOptions {
     pub cast: Cast,
     /// Time until all must know each other.
     pub deadline: Duration,
-}
-
-/// How a container is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// It runs.
-    Running,
-    /// It is frozen.
-    Paused,
-    /// It is not there, or ended.
-    Gone,
 }
 
 /// What is to be done in the containers' networks.
@@ -227,134 +209,6 @@ impl DockerNet {
         self.dir.join("docker.json")
     }
 
-    /// How each node's container is.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn conditions(&self) -> Result<Vec<Condition>, DockerError> {
-        let filter = format!("label={LABEL}={}", self.plan.name);
-        let format = format!("{{{{.Label \"{LABEL}.node\"}}}} {{{{.State}}}}");
-        let said = self.docker.ask(&["ps", "--all", "--filter", &filter, "--format", &format]).await?;
-        Ok(conditions(&said, self.plan.nodes.len()))
-    }
-
-    /// The nodes that are so.
-    async fn those(&self, condition: Condition) -> Result<Vec<u32>, DockerError> {
-        let all = self.conditions().await?;
-        Ok(self.plan.indices().zip(all).filter(|(_, one)| *one == condition).map(|(index, _)| index).collect())
-    }
-
-    /// Kills nodes without warning; those that were hit, because they ran.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn kill(&self, nodes: &[u32]) -> Result<Vec<u32>, DockerError> {
-        self.blow("kill", nodes, Condition::Running).await
-    }
-
-    /// Freezes nodes: they hang, and their connections stay open; those that were hit.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn pause(&self, nodes: &[u32]) -> Result<Vec<u32>, DockerError> {
-        self.blow("pause", nodes, Condition::Running).await
-    }
-
-    async fn blow(&self, verb: &str, nodes: &[u32], condition: Condition) -> Result<Vec<u32>, DockerError> {
-        let hit: Vec<u32> = self.those(condition).await?.into_iter().filter(|index| nodes.contains(index)).collect();
-        if !hit.is_empty() {
-            let mut words = vec![verb.to_owned()];
-            words.extend(hit.iter().map(|&index| self.plan.container(index)));
-            self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
-        }
-        Ok(hit)
-    }
-
-    /// Cuts the chosen off from the others; those on their side, which has whole LANs.
-    ///
-    /// # Errors
-    /// What this machine lacks, and those of the engine and the tools.
-    pub async fn partition(&mut self, chosen: &[u32]) -> Result<Vec<u32>, DockerError> {
-        let tools = Tools::find(Wanted { partition: true, ..wanted(&self.plan) }).await?;
-        self.plan.island = self.plan.side(chosen);
-        self.rewire(tools).await?;
-        Ok(self.plan.island.clone())
-    }
-
-    /// Ends partition and pauses; the nodes that were frozen.
-    ///
-    /// # Errors
-    /// As of [`DockerNet::partition`].
-    pub async fn heal(&mut self) -> Result<Vec<u32>, DockerError> {
-        if !self.plan.island.is_empty() {
-            let tools = Tools::find(Wanted { partition: true, ..wanted(&self.plan) }).await?;
-            self.plan.island.clear();
-            self.rewire(tools).await?;
-        }
-        let paused = self.those(Condition::Paused).await?;
-        self.blow("unpause", &paused, Condition::Paused).await
-    }
-
-    /// Writes the plan down and makes the running nodes' networks what it says.
-    async fn rewire(&self, tools: Option<Tools>) -> Result<(), DockerError> {
-        self.plan.write(&self.plan_file())?;
-        let mut all = self.those(Condition::Running).await?;
-        all.extend(self.those(Condition::Paused).await?);
-        match tools {
-            Some(tools) => self.wire(&tools, &all).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Starts the dead nodes again on their data and addresses; those, when all that run know each other.
-    ///
-    /// # Errors
-    /// As of [`DockerNet::up`]; what was started then runs on.
-    pub async fn restart(&self, deadline: Duration) -> Result<Vec<u32>, DockerError> {
-        let tools = Tools::find(wanted(&self.plan)).await?;
-        self.start_around().await?;
-        let dead = self.blow("start", &self.plan.indices().collect::<Vec<_>>(), Condition::Gone).await?;
-        if let Some(tools) = tools {
-            self.wire(&tools, &dead).await?;
-        }
-        self.await_acquainted(deadline).await?;
-        Ok(dead)
-    }
-
-    /// Starts the containers around the nodes that ended: routers and users, as after a restart of the engine.
-    async fn start_around(&self) -> Result<(), DockerError> {
-        let filter = format!("label={LABEL}={}", self.plan.name);
-        let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}.node\"}}}}");
-        let words = ["ps", "--all", "--filter", &filter, "--filter", "status=exited", "--format", &format];
-        let said = self.docker.ask(&words).await?;
-        let around = said.lines().map(str::trim).filter(|line| !line.contains(' '));
-        let words: Vec<&str> = ["start"].into_iter().chain(around).collect();
-        if words.len() > 1 {
-            self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
-        }
-        Ok(())
-    }
-
-    /// Replaces nodes by ones that speak a next version of the protocols beside today's: one after the other, without warning,
-    /// each on its data and address. Who else is dead starts with the first.
-    ///
-    /// # Errors
-    /// As of [`DockerNet::up`].
-    pub async fn upgrade(&mut self, nodes: &[u32], deadline: Duration) -> Result<(), DockerError> {
-        let tools = Tools::find(wanted(&self.plan)).await?;
-        for &index in nodes {
-            self.kill(&[index]).await?;
-            self.plan.next_version.push(index);
-            self.plan.write(&self.plan_file())?;
-            self.compose_up(&[]).await?;
-            if let Some(tools) = &tools {
-                self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
-            }
-            self.await_acquainted(deadline).await?;
-        }
-        Ok(())
-    }
-
     /// Starts a node more for each of these parts, all of them beside those of the beginning, which have no LANs; returns when all
     /// know each other.
     ///
@@ -374,14 +228,6 @@ impl DockerNet {
             self.wire(tools, &self.plan.indices().collect::<Vec<_>>()).await?;
         }
         self.await_acquainted(deadline).await
-    }
-
-    /// Asks the nodes that run to end, and waits until they have.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn stop(&self) -> Result<(), DockerError> {
-        self.blow("stop", &self.plan.indices().collect::<Vec<_>>(), Condition::Running).await.map(|_| ())
     }
 
     /// Makes the networks of these nodes, and of all routers, what the plan says.
@@ -436,92 +282,6 @@ impl DockerNet {
         Ok(said.lines().map(|line| line.trim().parse().ok().filter(|&pid| pid > 0)).collect())
     }
 
-    /// A running node's own account of itself.
-    ///
-    /// # Errors
-    /// It does not answer, or not in JSON.
-    pub async fn status(&self, index: u32) -> Result<Value, DockerError> {
-        let container = self.plan.container(index);
-        let said = self.docker.ask(&["exec", &container, "/pald", "status", "--data-dir", DATA, "--json"]).await?;
-        serde_json::from_str(&said).map_err(|error| DockerError::Failed {
-            command: format!("pald status in {container}"),
-            said: error.to_string(),
-        })
-    }
-
-    /// The accounts of several nodes, in their order; none of those that do not answer.
-    pub async fn statuses(&self, nodes: &[u32]) -> Vec<Option<Value>> {
-        let each = nodes.iter().map(|&index| async move { self.status(index).await.ok() });
-        futures::stream::iter(each.collect::<Vec<_>>()).buffered(ASKED_AT_ONCE).collect().await
-    }
-
-    /// Copies a node's data, also that of a dead one, to a folder that is not there yet. Sockets are left out.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn copy_data(&self, index: u32, to: &Path) -> Result<(), DockerError> {
-        let (from, to) = (format!("{}:{DATA}", self.plan.container(index)), to.display().to_string());
-        self.docker.ask_within(&["cp", &from, &to], IMAGE_DEADLINE).await.map(|_| ())
-    }
-
-    /// Copies one file of a node's data folder, also of a dead one's.
-    ///
-    /// # Errors
-    /// Those of asking the engine; the file is not there.
-    pub async fn copy_file(&self, index: u32, name: &str, to: &Path) -> Result<(), DockerError> {
-        let (from, to) = (format!("{}:{DATA}/{name}", self.plan.container(index)), to.display().to_string());
-        self.docker.ask_within(&["cp", &from, &to], IMAGE_DEADLINE).await.map(|_| ())
-    }
-
-    /// The end of a node's log.
-    ///
-    /// # Errors
-    /// Those of asking the engine.
-    pub async fn tail(&self, index: u32) -> Result<String, DockerError> {
-        // What the node wrote on standard error comes on that of the engine's program.
-        let (docker, container) = (self.docker.program().display().to_string(), self.plan.container(index));
-        let line = ["-c", "exec \"$0\" logs --tail \"$1\" \"$2\" 2>&1", &docker, TAIL_LINES, &container];
-        engine::run(Path::new("/bin/sh"), &line, None, IMAGE_DEADLINE).await
-    }
-
-    /// Waits until every node that runs knows as many of whom it does not believe that they are lost, itself among them.
-    async fn await_acquainted(&self, deadline: Duration) -> Result<(), DockerError> {
-        let end = Instant::now() + deadline;
-        let running = self.those(Condition::Running).await?;
-        let wanted = running.len();
-        let mut asked = running.clone();
-        loop {
-            let answers = self.statuses(&asked).await;
-            let known = |status: &Option<Value>| status.as_ref().and_then(|status| status["living_nodes"].as_u64());
-            let short: Vec<(u32, Option<u64>)> = asked
-                .iter()
-                .zip(&answers)
-                .map(|(&index, status)| (index, known(status)))
-                .filter(|(_, known)| known.is_none_or(|known| known < wanted as u64))
-                .collect();
-            if short.is_empty() {
-                return Ok(());
-            }
-            let alive = self.those(Condition::Running).await?;
-            if let Some(&index) = running.iter().find(|index| !alive.contains(index)) {
-                return Err(DockerError::NodeEnded { index, tail: self.tail(index).await? });
-            }
-            if Instant::now() >= end {
-                let say = |(index, known): &(u32, Option<u64>)| match known {
-                    Some(known) => format!("node {index} knows {known}"),
-                    None => format!("node {index} does not answer"),
-                };
-                return Err(DockerError::NotAcquainted {
-                    after: deadline,
-                    wanted,
-                    missing: short.iter().map(say).collect(),
-                });
-            }
-            asked = short.into_iter().map(|(index, _)| index).collect();
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-    }
-
     /// Removes the network: containers, data, networks, image, and what was written in its folder.
     ///
     /// # Errors
@@ -535,32 +295,5 @@ impl DockerNet {
         // Not if somebody keeps something else there.
         let _left = fs::remove_dir(&self.dir);
         Ok(removed)
-    }
-}
-
-/// Reads lines of a node's number and its container's state.
-fn conditions(said: &str, nodes: usize) -> Vec<Condition> {
-    let states: BTreeMap<usize, &str> = said
-        .lines()
-        .filter_map(|line| line.trim().split_once(' '))
-        .filter_map(|(index, state)| Some((index.parse().ok()?, state)))
-        .collect();
-    let of = |index| match states.get(&index) {
-        Some(&"running") => Condition::Running,
-        Some(&"paused") => Condition::Paused,
-        _ => Condition::Gone,
-    };
-    (0..nodes).map(of).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Condition, conditions};
-
-    #[test]
-    fn containers_are_told_by_their_labels() {
-        let said = "1 running\n0 exited\n running\n3 paused\n";
-        let wanted = [Condition::Gone, Condition::Running, Condition::Gone, Condition::Paused];
-        assert_eq!(conditions(said, 4), wanted);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::LABEL;
+use super::company::ASK_EVERY;
 use super::engine::Docker;
 use super::error::DockerError;
 use super::names::Name;
-use super::{ASK_EVERY, LABEL};
 
 /// Time for all of it.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(600);
