@@ -12,6 +12,7 @@
 //! - [`process`]: a network of `pald` processes on loopback: up, kill, start, down; `pal` run against it and measured.
 //! - [`rank`]: percentiles, the same way everywhere.
 //! - [`results`]: the page of results and its pictures.
+//! - [`rot`]: bits that flip on nodes' disks.
 //! - [`scenario`]: what befalls a network, as data, and the stages on which it is played.
 //! - [`search`]: canaries: bytes that must stand nowhere on a node's disk or in its memory.
 //! - [`slow`]: peers that let bytes trickle.
@@ -34,6 +35,7 @@ pub mod model;
 pub mod process;
 pub mod rank;
 pub mod results;
+pub mod rot;
 pub mod sample;
 pub mod scenario;
 pub mod search;

@@ -10,7 +10,6 @@ mod in_memory;
 mod parts;
 mod play;
 mod processes;
-mod rot;
 mod simulated;
 mod stage;
 mod step;

@@ -34,11 +34,11 @@ const CHECKS: [&str; 5] = [
     "half of the containers killed, the file fetched, all started again",
     "frozen containers cost time and no file, and wake up",
     "each half of a cut network fetches what was there, and what is whole again takes a new file",
-    "a scenario of liars, a meddler, a coalition, a cut and deaths is played and kept",
+    "a scenario of liars, a meddler, a coalition, rot, a cut and deaths is played and kept",
 ];
 /// Played on a network of its own when the other is gone, in small: what the shipped scenarios have, each by itself.
 const SCENARIO: &str = r#"
-about = "Some lie, one meddles, some pool what they see; a cut, deaths, and all start again."
+about = "Some lie, one meddles, some pool what they see; rot, a cut, deaths, and all start again."
 nodes = 16
 deadline_s = 120
 promises = { published = "100%", fetched = "100%" }
@@ -51,6 +51,10 @@ files = 2
 bytes = 300_000
 [[step]]
 do = "fetch"
+[[step]]
+do = "rot"
+fraction = "10%"
+seed = 1
 [[step]]
 do = "partition"
 fraction = "25%"

@@ -1,13 +1,16 @@
-//! `pald-hostile`: a node with `pald`'s command line, configuration, socket and folder, which plays a part, and peers that let
-//! bytes trickle. For networks that nobody uses: scenarios on processes and in containers (`docs/testnet.md`).
+//! `pald-hostile`: a node with `pald`'s command line, configuration, socket and folder, which plays a part, peers that let
+//! bytes trickle, and rot. For networks that nobody uses: scenarios on processes and in containers (`docs/testnet.md`).
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use palimpsest_client::net::{Multiaddr, Transport};
 use palimpsest_node::cli::{Run, runtime};
 use palimpsest_testnet::hostile::Part;
+use palimpsest_testnet::process::Fraction;
+use palimpsest_testnet::rot;
 use palimpsest_testnet::slow::SlowPeers;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -29,6 +32,21 @@ enum Command {
     /// Peers that begin packets and exchanges with nodes, and end none, until standard input ends. Answers each line with the
     /// number of streams that nodes have ended.
     Slow(Slow),
+    /// Flips a bit in slots of the store below a node's folder, used or not, and ends.
+    Rot(Rot),
+}
+
+#[derive(Args)]
+struct Rot {
+    /// The node's folder.
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// In which share of all slots: 0.1, 10%.
+    #[arg(long)]
+    fraction: Fraction,
+    /// Chooses which, and the bit.
+    #[arg(long)]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -54,6 +72,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(hostile) => run(*hostile),
         Command::Slow(slow) => trickle(slow),
+        Command::Rot(Rot { data_dir, fraction, seed }) => {
+            rot::flip([data_dir].into_iter(), fraction, seed).map_err(Into::into)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,11 +122,12 @@ mod tests {
             "run --data-dir /d",
             "run --part {\"lie\":\"absent\"} --data-dir /d --threads 1",
             "slow /ip4/127.0.0.1/tcp/9",
+            "rot --data-dir /d --fraction 10% --seed 1",
         ] {
             let words = std::iter::once("pald-hostile").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in ["", "run --part {\"lie\":\"white\"}", "slow"] {
+        for line in ["", "run --part {\"lie\":\"white\"}", "slow", "rot --data-dir /d"] {
             let words = std::iter::once("pald-hostile").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
         }

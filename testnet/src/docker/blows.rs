@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::company::DATA;
 use super::netns::{Tools, Wanted};
 use super::{DockerError, DockerNet, IMAGE_DEADLINE, LABEL, wanted};
+use crate::hostile::HOSTILE;
+use crate::process::Fraction;
 
 /// How a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,24 @@ impl DockerNet {
             self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
         }
         Ok(hit)
+    }
+
+    /// Flips a bit in each of a share of all slots of the nodes that run, while they do; the nodes. It takes the hostile program in the
+    /// image.
+    ///
+    /// # Errors
+    /// Those of asking the engine, and of reading and writing there.
+    pub async fn rot(&self, fraction: Fraction, seed: u64) -> Result<Vec<u32>, DockerError> {
+        let running = self.those(Condition::Running).await?;
+        let share = fraction.share().to_string();
+        for &index in &running {
+            let (container, seed) = (self.plan.container(index), seed.wrapping_add(index.into()).to_string());
+            let program = format!("/{HOSTILE}");
+            let rot = ["rot", "--data-dir", DATA, "--fraction", &share, "--seed", &seed];
+            let words: Vec<&str> = ["exec", &container, &program].into_iter().chain(rot).collect();
+            self.docker.ask_within(&words, IMAGE_DEADLINE).await?;
+        }
+        Ok(running)
     }
 
     /// Cuts the chosen off from the others; those on their side, which has whole LANs.

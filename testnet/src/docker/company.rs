@@ -19,7 +19,7 @@ pub(super) const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Lines of a log's end that an error shows.
 const TAIL_LINES: &str = "12";
 /// What the program of the image that talks to the nodes is told first.
-const DATA: &str = "/data";
+pub(super) const DATA: &str = "/data";
 
 impl DockerNet {
     /// A running node's own account of itself.

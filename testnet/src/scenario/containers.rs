@@ -60,6 +60,8 @@ impl Stage {
     pub(super) async fn open(scenario: &Scenario, theatre: &Theatre) -> Result<Self, StageError> {
         let subnet = unused_subnet().await?;
         let mut cast = cast(scenario);
+        // It is the hostile program that writes on a container's disk.
+        cast.later |= scenario.steps.iter().any(|step| matches!(step, Step::Rot { .. }));
         let conspire = |liars: &TableLiars| (conspire(&mut cast, liars, decoys(liars, subnet)), liars.nodes.clone());
         let lies = scenario.table_liars.as_ref().map(conspire);
         let options = UpOptions {
@@ -175,10 +177,10 @@ impl Stage {
                 self.net.upgrade(&chosen(self.nodes, fraction, seed), UP_DEADLINE).await.map(|()| Vec::new())
             }
             Step::Restart {} => self.net.restart(UP_DEADLINE).await,
+            Step::Rot { fraction, seed } => self.net.rot(fraction, seed).await,
             Step::Publish { .. }
             | Step::Fill { .. }
             | Step::Fetch { .. }
-            | Step::Rot { .. }
             | Step::Wait { .. }
             | Step::Flood { .. }
             | Step::EndFlood {}

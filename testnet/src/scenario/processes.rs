@@ -13,11 +13,12 @@ use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searc
 use super::tables::Count;
 use super::users::{Users, table};
 use super::watched::{guards_of, watched};
-use super::{Coalition, Disk, Scenario, StageKind, Step, TableLiars, Tables, Watched, rot};
+use super::{Coalition, Disk, Scenario, StageKind, Step, TableLiars, Tables, Watched};
 use crate::censor::eclipse::Taken;
 use crate::hostile::{Diary, HOSTILE, Silence, Void};
 use crate::liars::Plot;
 use crate::process::{Blow, Condition, Testnet, Transport, UpOptions, find_program};
+use crate::rot;
 use crate::search::Canary;
 use crate::slow::SlowProgram;
 

@@ -15,8 +15,11 @@ const HEADER_BYTES: usize = 4096;
 /// Slots of a file.
 const SLOTS: usize = 63;
 
-/// Flips one bit in each of a share of all slots below these nodes' folders, used or not.
-pub(super) fn flip(folders: impl Iterator<Item = PathBuf>, fraction: Fraction, seed: u64) -> io::Result<()> {
+/// Flips one bit in each of a share of all slots below these nodes' folders, used or not. The same seed hits the same slots.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn flip(folders: impl Iterator<Item = PathBuf>, fraction: Fraction, seed: u64) -> io::Result<()> {
     let mut dice = SplitMix64::new(seed);
     for folder in folders {
         let shards = folder.join("store").join("shards");
