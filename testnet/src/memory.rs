@@ -102,6 +102,8 @@ pub struct Network {
     nodes: Vec<Option<Node>>,
     /// All that were ever started.
     members: Vec<NodeId>,
+    /// Where the first nodes are, or were when they died.
+    first: [Option<String>; BOOTSTRAP],
     options: NetworkOptions,
     dir: TempDir,
 }
@@ -111,11 +113,12 @@ impl Network {
     pub async fn start(options: NetworkOptions) -> Result<Network, NetworkError> {
         raise_file_limit();
         let dir = TempDir::new().map_err(NetworkError::Folder)?;
-        let mut network = Network { nodes: Vec::new(), members: Vec::new(), dir, options };
+        let mut network = Network { nodes: Vec::new(), members: Vec::new(), first: Default::default(), dir, options };
         for index in 0..network.options.nodes {
             let node = network.start_node(index).await?;
             network.members.push(node.id());
             network.nodes.push(Some(node));
+            network.note_first(index);
         }
         network.meet().await?;
         Ok(network)
@@ -269,6 +272,7 @@ impl Network {
     pub async fn restart(&mut self, index: usize) -> Result<(), NetworkError> {
         let node = self.start_node(index).await?;
         self.nodes[index] = Some(node);
+        self.note_first(index);
         Ok(())
     }
 
@@ -282,10 +286,18 @@ impl Network {
         self.client_told_of(data_dir, self.bootstrap()).await
     }
 
-    /// The same, told of the first nodes that there ever were, as far as they live.
+    /// The same, told of the first nodes that there ever were, dead or alive.
     pub async fn client_of_the_first(&self, name: &str) -> Result<Client, Error> {
-        let first = (0..BOOTSTRAP).filter_map(|index| self.node(index)?.addresses().first().map(ToString::to_string));
-        self.client_told_of(self.dir.path().join(name), first.collect()).await
+        let first = self.first.iter().flatten().cloned().collect();
+        self.client_told_of(self.dir.path().join(name), first).await
+    }
+
+    /// Notes where a node is that has started, if newcomers are told of it.
+    fn note_first(&mut self, index: usize) {
+        let place = self.node(index).and_then(|node| node.addresses().first().map(ToString::to_string));
+        if let Some(first) = self.first.get_mut(index) {
+            *first = place;
+        }
     }
 
     async fn client_told_of(&self, data_dir: PathBuf, bootstrap: Vec<String>) -> Result<Client, Error> {

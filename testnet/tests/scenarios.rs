@@ -175,9 +175,11 @@ async fn a_stripe_that_is_eclipsed_is_fetched() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_there_before_needs_nobody_to_be_told_of() {
     let steps = "do = \"fetch\"\n[[step]]\ndo = \"kill-first\"\nnodes = 3\n[[step]]\ndo = \"fetch\"\n[[step]]\ndo = \"fetch\"\nby = \"returning\"";
-    let (_, story) = played(&PUBLISHED.replacen("do = \"fetch\"", steps, 1)).await;
-    let ends: Vec<_> = story.deeds.iter().map(|deed| &deed.end).collect();
-    assert!(matches!(ends[..], [End::Good, End::Good, End::Failed(_), End::Good]), "{ends:?}");
+    for stage in [StageKind::Memory, StageKind::Processes] {
+        let (_, story) = played_on(stage, &PUBLISHED.replacen("do = \"fetch\"", steps, 1)).await;
+        let ends: Vec<_> = story.deeds.iter().map(|deed| &deed.end).collect();
+        assert!(matches!(ends[..], [End::Good, End::Good, End::Failed(_), End::Good]), "{}: {ends:?}", stage.name());
+    }
 }
 
 /// Four clients publish rubbish while something is published and fetched.

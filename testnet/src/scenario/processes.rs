@@ -17,6 +17,7 @@ use super::{Coalition, Disk, Scenario, StageKind, Step, TableLiars, Tables, Watc
 use crate::censor::eclipse::Taken;
 use crate::hostile::{Diary, HOSTILE, Silence, Void};
 use crate::liars::Plot;
+use crate::memory::BOOTSTRAP;
 use crate::process::{Blow, Condition, Testnet, Transport, UpOptions, find_program};
 use crate::rot;
 use crate::search::Canary;
@@ -192,7 +193,12 @@ fn around(
     theatre: &Theatre,
     hostile: &Path,
 ) -> Result<(Users, Option<SlowProgram>), StageError> {
-    let users = Users::new(theatre, net.bootstrap_file())?;
+    // Not the network's own file, which names others when all are dead that it names: newcomers are told of the first, dead or alive.
+    let told_of = theatre.dir.join("told-of");
+    let first = net.nodes().iter().take(BOOTSTRAP).flat_map(|node| &node.addresses);
+    let lines: String = first.flat_map(|address| [address.as_str(), "\n"]).collect();
+    std::fs::write(&told_of, lines).map_err(broken)?;
+    let users = Users::new(theatre, told_of)?;
     let addresses: Vec<String> = net.nodes().iter().flat_map(|node| node.addresses.clone()).collect();
     let slow = match scenario.slow_peers {
         0 => None,
