@@ -28,8 +28,6 @@ const GROUND: [usize; 4] = [5, 20, 40, 60];
 /// Ids that the adversary makes, for each node of the network, to choose the nearest from: so many that in nine places of ten the
 /// 20 nearest are before the nearest honest node. With half as many enough shards of a stripe remain among the candidates.
 const POOL: usize = 200;
-/// Stripes that are attacked in each cell; each has its own ids, and is fetched by many.
-const STRIPES: usize = 10;
 /// Bytes of a small file: 2 data shards. And of one whose stripe is eclipsed: 16 of them, since each fetch from there asks for many
 /// times as much as there is.
 const SMALL_BYTES: usize = 100_000;
@@ -320,21 +318,19 @@ fn eclipse(
     let (ids, stage, density) = what;
     let (k, n) = eclipsed_stripe();
     let mut chance = dice(seed, "ground ids", ids as u64 ^ (stage as u64) << 32 ^ u64::from(density) << 40);
-    let stripes = STRIPES.min(fetches);
     let (mut noticed, mut kept, mut reads) = (0, 0, Vec::with_capacity(fetches));
-    for stripe in 0..stripes {
+    // Each has a stripe of its own, with its own ids: what decides whether one comes to its end decides nothing for another.
+    for _ in 0..fetches {
         let eclipse = Eclipse::new(world, pool, &mut chance, what)?;
         noticed += eclipse.locators.iter().filter(|locator| is_noticed(&eclipse.table, locator)).count();
         kept += eclipse.holders.iter().flatten().count();
         let has = |shard: usize, node: &NodeId| eclipse.holders[shard] == Some(*node);
         let manners = |id: &NodeId| eclipse.manners.get(id).copied().unwrap_or(Manners::Honest);
         let beside = if density { Beside::Whereabouts } else { Beside::Nowhere };
-        for _ in (stripe..fetches).step_by(stripes) {
-            let mut meets = Meets { manners: &manners, has: &has, served: &mut |_| {} };
-            reads.push(read(&eclipse.table, &mut chance, k, &eclipse.locators, beside, &mut meets)?);
-        }
+        let mut meets = Meets { manners: &manners, has: &has, served: &mut |_| {} };
+        reads.push(read(&eclipse.table, &mut chance, k, &eclipse.locators, beside, &mut meets)?);
     }
-    let share = |count: usize| count as f64 / (stripes * n) as f64;
+    let share = |count: usize| count as f64 / (fetches * n) as f64;
     Ok(EclipseCell { ids, stage, density, noticed: share(noticed), kept: share(kept), fetches: sum_up(reads, k, n) })
 }
 

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// what moved.
 const LOOKED_AFTER: usize = 10;
 
+/// The part of what moves at a join that may go elsewhere than to who joined: its holder is then no candidate any more.
+const ASTRAY_MOST: f64 = 0.05;
+
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Movement {
@@ -146,10 +149,12 @@ pub(super) fn measure(
 /// The bounds of the issue.
 pub(super) fn bounds(movement: &Movement) -> Vec<Bound> {
     let off = |share: f64| (share - 1.0).abs();
+    let elsewhere = "shards moved at a join, part of them elsewhere than to who joined".to_owned();
     let what = |event: &str| format!("shards moved at a {event}, {} nodes: off 1/n by", movement.nodes);
     vec![
         Bound::at_most(Goal::Moved, what("join"), off(movement.join), 0.1),
         Bound::at_most(Goal::Moved, what("leave"), off(movement.leave), 0.1),
+        Bound::at_most(Goal::Stays, elsewhere, movement.join_astray, ASTRAY_MOST),
         Bound::at_most(
             Goal::Stays,
             "shards moved that had nothing to do with a leave".to_owned(),
