@@ -29,6 +29,9 @@ const GUARDS_A_YEAR: u64 = 3;
 pub const DRAWN_MOST: f64 = 1.2;
 /// Requests of each client whose relays are counted.
 const DRAWS: usize = 64;
+/// Nodes of a coalition from which on all relays that are drawn are judged, without allowance for chance. Of fewer it is chance how many
+/// others are beside them where they sit, and they are judged by one relay of each client.
+const JUDGED_MEMBERS: usize = 10;
 /// Bits by which numbers of clients are smaller than what tells one crowd of them from another.
 const CROWD_SHIFT: u32 = 32;
 
@@ -100,7 +103,9 @@ pub struct Drawn {
     pub seats: &'static str,
     /// Address prefixes of the other nodes.
     pub prefixes: usize,
-    /// Its part of the guards.
+    /// Its nodes.
+    pub members: usize,
+    /// Its part of all samples of guards, in which each client's guard is the first.
     pub guards: Rate,
     /// Its part of the back relays, one of each client.
     pub relays: Rate,
@@ -130,8 +135,13 @@ impl ModelReport {
         });
         let drawn = self.drawn.iter().flat_map(|one| {
             let (c, seating) = (one.coalition, Seating { seats: one.seats, prefixes: one.prefixes });
-            [(About::Guards(seating), one.guards), (About::Relays(seating), one.relays)]
-                .map(|(about, rate)| Verdict::rate(about, c, rate, DRAWN_MOST * c))
+            let most = DRAWN_MOST * c;
+            let relays = if one.members < JUDGED_MEMBERS {
+                Verdict::rate(About::Relays(seating), c, one.relays, most)
+            } else {
+                Verdict::at_most(About::Relays(seating), Some(c), one.all_relays, most)
+            };
+            [Verdict::rate(About::Guards(seating), c, one.guards, most), relays]
         });
         linked.chain(drawn).collect()
     }
@@ -158,6 +168,15 @@ impl Client {
         let guard = self.list.choose(table, self.now, tried)?;
         self.list.reached(&guard);
         Some(guard)
+    }
+
+    /// All of its guards, the one that it would use first.
+    fn sample(&self, table: &NodeTable) -> Vec<NodeId> {
+        let mut sample = Vec::new();
+        while let Some(id) = self.list.choose(table, self.now, &sample) {
+            sample.push(id);
+        }
+        sample
     }
 
     /// The relays of a request that is answered.
@@ -198,10 +217,7 @@ fn live(world: &World, seed: u64, number: usize) -> Option<Life> {
     let number_of = |id: &NodeId| world.numbers.get(id).copied();
     let mut client = Client::new(seed, number, table);
     let mut guards = Vec::new();
-    let mut sample = Vec::new();
-    while let Some(id) = client.list.choose(table, client.now, &sample) {
-        sample.push(id);
-    }
+    let sample = client.sample(table);
     for _ in 0..3 {
         guards.extend(client.guard(table, &guards));
     }
@@ -337,12 +353,14 @@ pub fn drawn(options: &ModelOptions) -> Result<Vec<Drawn>, RecordError> {
             // A crowd and a network of their own: else each line would show the same luck.
             let crowd = seed ^ ((size * ways.len() + way) as u64 + 1) << CROWD_SHIFT;
             let world = World::new(nodes, bad, seats, prefixes, crowd)?;
-            let (mut guards, mut relays, mut all, mut paths) = (0, 0, 0, 0);
+            let (mut guards, mut sampled, mut relays, mut all, mut paths) = (0, 0, 0, 0, 0);
             let bad_one = |id: &NodeId| u64::from(world.numbers.get(id).is_some_and(|number| *number < bad));
             for number in 0..clients {
                 let mut client = Client::new(crowd, number, &world.table);
+                let sample = client.sample(&world.table);
+                guards += sample.iter().map(bad_one).sum::<u64>();
+                sampled += sample.len() as u64;
                 let Some(guard) = client.guard(&world.table, &[]) else { continue };
-                guards += bad_one(&guard);
                 let mut last = 0;
                 for &holder in client.stripe(&world).iter().filter(|holder| **holder != guard).take(DRAWS) {
                     let Some(path) = client.request(&world.table, guard, holder) else { continue };
@@ -356,7 +374,8 @@ pub fn drawn(options: &ModelOptions) -> Result<Vec<Drawn>, RecordError> {
                 coalition: bad as f64 / nodes as f64,
                 seats: name,
                 prefixes,
-                guards: Rate::of(guards, clients as u64),
+                members: bad,
+                guards: Rate::of(guards, sampled),
                 relays: Rate::of(relays, clients as u64),
                 all_relays: all as f64 / (2 * paths).max(1) as f64,
             });
