@@ -19,6 +19,8 @@ pub(super) fn judge(story: &Story) -> Option<Verdict> {
              nodes{believed}, {} in {} of newcomers",
             tables.missing, tables.untold, tables.unknown, tables.tables, tables.told, tables.newcomers
         ),
-        kept: (tables.tables > 0).then_some(tables.missing + tables.forsaken + tables.unknown == 0),
+        // Who has nothing to show has not shown that nothing is missing.
+        kept: (tables.tables > 0 && tables.newcomers > 0)
+            .then_some(tables.missing + tables.forsaken + tables.unknown == 0),
     })
 }

@@ -16,15 +16,15 @@ pub(super) fn judge(story: &Story) -> Verdict {
     let first = watched.complaints.first().map(|what| format!("; {what}")).unwrap_or_default();
     let coalition = match &watched.coalition {
         Some(one) => format!(
-            "; {} of {} nodes that pool what they see link {} of {} clients, of whom {} have a guard among them",
-            one.nodes, one.of, one.linked, watched.clients, one.guarded
+            "; {} of {} nodes that pool what they see link {} of {} clients, of whom {} have a guard among them, {} of those without",
+            one.nodes, one.of, one.linked, watched.clients, one.guarded, one.beyond
         ),
         None => String::new(),
     };
     // Nobody without a guard among them is linked, and no more than their share of all nodes has one, but for chance.
     let beyond = watched.coalition.as_ref().is_some_and(|one| {
         let linked = Rate::of(one.linked as u64, watched.clients as u64);
-        one.linked > one.guarded || linked.is_above(one.nodes as f64 / one.of.max(1) as f64)
+        one.beyond > 0 || linked.is_above(one.nodes as f64 / one.of.max(1) as f64)
     });
     Verdict {
         oracle: NAME,

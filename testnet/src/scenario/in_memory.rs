@@ -202,7 +202,7 @@ impl Stage {
             fetched
         };
         let ended = tokio::time::timeout(deadline, work).await;
-        if by == Who::Stranger && !known.is_empty() {
+        if by == Who::Stranger {
             self.known.push(known);
         }
         Ok(match ended {

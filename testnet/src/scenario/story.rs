@@ -119,6 +119,8 @@ pub struct Pooled {
     pub guarded: usize,
     /// Clients that it linked to something that they asked for.
     pub linked: usize,
+    /// Of these such as have no guard among them.
+    pub beyond: usize,
 }
 
 /// A publish or a fetch.

@@ -33,13 +33,16 @@ pub(super) fn watched(
         let members = members.iter().copied().collect();
         let named: HashSet<_> = guesses(&pooled, &members).into_iter().map(|one| (one.came, one.client)).collect();
         let clients_of = |some: &dyn Fn(&Journey) -> bool| {
-            journeys.iter().filter(|journey| some(journey)).map(|journey| journey.client).collect::<BTreeSet<_>>().len()
+            journeys.iter().filter(|journey| some(journey)).map(|journey| journey.client).collect::<BTreeSet<_>>()
         };
+        let guarded = clients_of(&|journey| bad(journey.guard));
+        let linked = clients_of(&|journey| named.contains(&(journey.came, journey.client)));
         Pooled {
             nodes: seats.len(),
             of: nodes as usize,
-            guarded: clients_of(&|journey| bad(journey.guard)),
-            linked: clients_of(&|journey| named.contains(&(journey.came, journey.client))),
+            guarded: guarded.len(),
+            linked: linked.len(),
+            beyond: linked.difference(&guarded).count(),
         }
     });
     Watched {

@@ -428,9 +428,7 @@ impl Gossip {
 
     /// Somebody leaves who was there for the first time: whom he knew is noted.
     pub(super) fn note_newcomer(&mut self, table: &NodeTable) {
-        if !table.is_empty() {
-            self.known.push(table.iter().map(|(id, _)| *id).collect());
-        }
+        self.known.push(table.iter().map(|(id, _)| *id).collect());
     }
 
     /// What is in node tables, where somebody lies about them.
