@@ -73,7 +73,7 @@ pub struct Options {
     pub containers: Vec<Container>,
     /// Where scenarios are played.
     pub place: Place,
-    /// The commit that the programs were made from, where that is known: for the page.
+    /// The commit that is checked out where the page lies, where that is known: for the page.
     pub commit: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub struct Options {
 pub struct Results {
     /// Version of the programs.
     pub version: &'static str,
-    /// The commit that they were made from, where that is known.
+    /// The commit that was checked out where the page lies, where that is known.
     pub commit: Option<String>,
     /// Chose all dice.
     pub seed: u64,

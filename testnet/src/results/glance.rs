@@ -9,6 +9,7 @@ use crate::anonymity::model::DRAWN_MOST;
 use crate::anonymity::{About, Verdict};
 use crate::docker::speed::SHARE_LEAST;
 use crate::scenario::{Kind, Times};
+use crate::sim::load::Load;
 use crate::sim::{Bound, Goal, sync::Size};
 use crate::survival::Point;
 
@@ -68,13 +69,13 @@ pub(super) fn lines(results: &Results) -> Vec<Line> {
     };
     let mut lines = vec![
         line(
-            "half of 24 containers killed at once, 100 files fetched",
+            "half of 24 containers killed at once (one half), 100 files fetched",
             played(results, Container::HalfDies.name(), DOCKER, |told| done(told, &[Kind::Fetch])),
             "100 %",
             elsewhere::HALF_DIES,
         ),
         line(
-            "half of 100 nodes in one process killed, three different halves, 100 files fetched",
+            "half of 100 nodes in one process killed, 100 files fetched, for each of three halves",
             halves(results),
             "100 %",
             elsewhere::HALF_DIES,
@@ -110,13 +111,20 @@ pub(super) fn lines(results: &Results) -> Vec<Line> {
             elsewhere::MOVED,
         ),
         line(
-            "load of the fullest holder by the mean, 95 % full; new shards placed until then",
+            "load of the fullest holder by the mean, 95 % full (1.053 at most, since full ones refuse); new shards placed until then",
             bounds(results, &[Goal::Load, Goal::Placed], |all| match all {
                 [loads @ .., placed] => format!("{}; {}", joined(loads, short), percent(*placed)),
                 [] => String::new(),
             }),
             "≤ 1.5; ≥ 95 %",
             elsewhere::LOAD,
+        ),
+        line("the same 10 and 50 % full, where nobody refuses", emptier(results), "–", "–"),
+        line(
+            "requests of the busiest holder by the mean: all stripes wanted alike; by Zipf's law",
+            demand(results),
+            "–",
+            "–",
         ),
         line(
             "fetches with 30 % lying holders, wide and narrow stripes",
@@ -262,6 +270,23 @@ fn bounds(results: &Results, goals: &[Goal], say: impl Fn(&[f64]) -> String) -> 
         _ => Word::Judged(all().all(|bound| bound.kept)),
     };
     (say(&measured), word)
+}
+
+fn loads(results: &Results) -> impl Iterator<Item = &Load> {
+    results.simulations.iter().filter_map(|report| report.load.as_ref())
+}
+
+/// How uneven loads are while there is room, which is what placement does by itself.
+fn emptier(results: &Results) -> Ours {
+    let fills = loads(results).flat_map(|load| &load.fills).filter(|fill| [10, 50].contains(&fill.percent));
+    let all: Vec<f64> = fills.map(|fill| fill.max_by_mean).collect();
+    if all.is_empty() { not_here(WHOLE) } else { (joined(&all, short), Word::Told) }
+}
+
+fn demand(results: &Results) -> Ours {
+    let each = loads(results).map(|load| format!("{}; {}", short(load.served_uniform), short(load.served_zipf)));
+    let all: Vec<String> = each.collect();
+    if all.is_empty() { not_here(WHOLE) } else { (all.join(", "), Word::Told) }
 }
 
 /// What was measured of anonymity.

@@ -28,7 +28,7 @@ pub(super) fn page(results: &Results) -> String {
 
 fn write(out: &mut String, results: &Results) -> fmt::Result {
     let (version, seed) = (results.version, results.seed);
-    let commit = results.commit.as_ref().map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+    let commit = results.commit.as_ref().map(|commit| format!(" ({commit} checked out)")).unwrap_or_default();
     writeln!(
         out,
         "# Results\n\nMade by `pal-testnet results` from version {version}{commit}, seed {seed}; do not edit. What each figure means, and \
