@@ -68,14 +68,18 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let before = std::time::SystemTime::now();
     let place = workplace(&std::env::temp_dir(), "palimpsest-censor-")?;
     let bootstrap = args.at.bootstrap()?;
-    let search = search(place.path(), &bootstrap, &link).await?;
-    let users = match &args.coalition {
-        Some(seated) => {
-            let net = args.at.open().await?;
-            let seated = (seated, args.seed, args.all_holders);
-            Some(users::of(&net, &search, seated, before, place.path()).await?)
-        }
-        None => None,
+    let looks = async {
+        let search = search(place.path(), &bootstrap, &link).await?;
+        let Some(seated) = &args.coalition else { return Ok::<_, Failure>((search, None)) };
+        let net = args.at.open().await?;
+        let seated = (seated, args.seed, args.all_holders);
+        let users = users::of(&net, &search, seated, before, place.path()).await?;
+        Ok((search, Some(users)))
+    };
+    // Copies of diaries lie in the folder: it goes, also when somebody has enough of this.
+    let (search, users) = tokio::select! {
+        looked = looks => looked?,
+        () = interrupted() => return Err(Failure::Interrupted),
     };
     let eclipse = match args.eclipse.zip(args.nodes) {
         Some((of, nodes)) => {
