@@ -58,7 +58,7 @@ seed = 1
 [[step]]
 do = "partition"
 fraction = "25%"
-seed = 1
+seed = 5
 [[step]]
 do = "fetch"
 from = "inside"

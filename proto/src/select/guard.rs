@@ -154,8 +154,8 @@ impl GuardList {
         self.guards.iter().any(|guard| guard.id == *id)
     }
 
-    /// Whether a node is in the sample and has answered there once: only such a one may have seen the client. Others were drawn, and not
-    /// asked.
+    /// Whether a node is in the sample and was once the guard, or was asked for a second opinion: only such a one may have passed on
+    /// anything for the client. Others were drawn, and at most lost a race against a quicker one.
     pub fn has_answered(&self, id: &NodeId) -> bool {
         self.guards.iter().any(|guard| guard.id == *id && guard.standing != Standing::Drawn)
     }
