@@ -23,8 +23,8 @@ const MEET_DEADLINE: Duration = Duration::from_secs(180);
 const MEET_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to enter. It takes less than a second; on a busy machine some.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
-/// Nodes whose addresses are given to the others as bootstrap: the first ones.
-pub(crate) const BOOTSTRAP: usize = 3;
+/// Nodes that a newcomer is told of on all stages, the first ones: as many as `docs/operations.md` tells everybody to name.
+pub(crate) const BOOTSTRAP: usize = 5;
 
 /// Why a network did not start.
 #[derive(Debug, ThisError)]

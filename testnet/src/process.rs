@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::hostile::{Cast, Part};
+use crate::memory::BOOTSTRAP;
 
 pub use account::NodesCpu;
 pub use choice::{Fraction, NotAFraction, choose};
@@ -46,8 +47,6 @@ pub use usage::{Stopwatch, Used};
 
 /// Time between two looks at processes and files that nothing announces.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Nodes that a newcomer is told of.
-const BOOTSTRAP_NODES_MAX: usize = 5;
 /// Time that killed processes get to vanish: the system needs milliseconds, a machine short of memory more.
 const KILLED_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -353,7 +352,7 @@ impl Testnet {
 
     /// Writes the bootstrap file from the first few of these nodes.
     fn write_bootstrap(&self, nodes: &[&Node]) -> Result<(), TestnetError> {
-        let lines = nodes.iter().take(BOOTSTRAP_NODES_MAX).flat_map(|node| &node.addresses);
+        let lines = nodes.iter().take(BOOTSTRAP).flat_map(|node| &node.addresses);
         let text: String = lines.flat_map(|address| [address.as_str(), "\n"]).collect();
         state::replace(&self.bootstrap_file(), text.as_bytes())
     }

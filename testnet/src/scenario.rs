@@ -166,7 +166,7 @@ pub struct Meddling {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableLiars {
-    /// Which. The first three nodes are those that newcomers are told of.
+    /// Which. The first five nodes are those that newcomers are told of.
     pub nodes: Vec<u32>,
     /// Nodes that they made up; each id has cost its work (15 ms of one core).
     pub made_up: u32,

@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn nodes_are_told_where_they_are_and_whom_to_ask() {
-        let mut plan = plan(4, 0.0);
+        let (mut plan, nine) = (plan(4, 0.0), plan(9, 0.0));
         plan.quota = Some("1G".to_owned());
         let told = |plan: &Plan| {
             let lines: Vec<String> = render(plan).lines().map(str::to_owned).collect();
@@ -169,9 +169,10 @@ mod tests {
             commands[1].trim(),
             "command: [\"run\",\"--data-dir\",\"/data\",\"--threads\",\"1\",\"--transport\",\"tcp\",\
              \"--listen\",\"/ip4/10.77.0.3/tcp/4646\",\"--bootstrap\",\"/ip4/10.77.0.2/tcp/4646\",\
-             \"--bootstrap\",\"/ip4/10.77.0.4/tcp/4646\",\"--quota\",\"1G\"]"
+             \"--bootstrap\",\"/ip4/10.77.0.4/tcp/4646\",\"--bootstrap\",\"/ip4/10.77.0.5/tcp/4646\",\"--quota\",\"1G\"]"
         );
         assert_eq!(commands[3].matches("--bootstrap").count(), 3);
+        assert_eq!(told(&nine)[8].matches("--bootstrap").count(), 5);
         assert!(render(&plan).contains("driver_opts: {}\n"));
         plan.disk_mib = Some(16);
         assert_eq!(render(&plan).matches(r#""o":"size=16m""#).count(), 4);

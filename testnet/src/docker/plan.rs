@@ -11,14 +11,15 @@ use super::error::DockerError;
 use super::link::Links;
 use super::names::{Name, Subnet};
 use crate::hostile::{Cast, Part};
+use crate::memory::BOOTSTRAP;
 use crate::process::{Fraction, TestnetError, Transport, choose};
 
 /// Nodes of one network at most: what one machine runs as containers.
 pub const NODES_MAX: u32 = 200;
 /// The port of every node; each has an address of its own.
 pub(crate) const PORT: u16 = 4646;
-/// Nodes that newcomers are told of. They are never behind NAT.
-pub(super) const BOOTSTRAP_NODES: u32 = 3;
+/// Nodes that are not behind NAT, at least, where others are: those are reached through them.
+const PUBLIC_MIN: u32 = 3;
 /// Users inside of the network: one where most nodes are, and one that a partition cuts off with the island.
 const USERS: u8 = 2;
 /// Nodes behind one router, as in a home.
@@ -107,7 +108,7 @@ impl Plan {
         }
         let hidden = u32::try_from(nat.of(nodes as usize)).map_err(|_| DockerError::Size)?;
         let public = nodes - hidden;
-        if hidden > 0 && public < BOOTSTRAP_NODES {
+        if hidden > 0 && public < PUBLIC_MIN {
             return Err(DockerError::Size);
         }
         let byte = |number: u32| u8::try_from(number).map_err(|_| DockerError::Size);
@@ -212,7 +213,7 @@ impl Plan {
     /// Where newcomers begin: the first few nodes' addresses.
     #[must_use]
     pub fn bootstrap(&self) -> Vec<String> {
-        let first = self.nodes.iter().filter(|place| place.lan.is_none()).take(BOOTSTRAP_NODES as usize);
+        let first = self.nodes.iter().filter(|place| place.lan.is_none()).take(BOOTSTRAP);
         first.map(|place| multiaddr(self.transport, place.address)).collect()
     }
 

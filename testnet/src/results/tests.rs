@@ -150,7 +150,7 @@ fn crowd() -> CrowdReport {
 fn survived() -> survival::Report {
     let point = |killed_percent| Point {
         killed_percent,
-        predicted: Interval { mean: 97.5, drawn: 97.4, tolerance: 0.2, low: 93, high: 100 },
+        predicted: Interval { mean: 97.5, drawn: 97.4, tolerance: 0.2, low: 93, high: 100, least: 88, greatest: 100 },
         left: 98,
         fetched: 98,
     };

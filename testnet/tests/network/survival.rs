@@ -16,5 +16,6 @@ async fn files_survive_as_predicted() {
     }
     // Neither all of them, nor anything, was predicted.
     assert!(most.predicted.mean < half.predicted.mean && (1..files - 2).contains(&most.predicted.low), "{most:?}");
-    assert!(report.agrees(), "{report:?}");
+    // Not by the intervals of 95 %, out of which honest networks fall, too, one time in twenty.
+    assert!(report.is_possible(), "{report:?}");
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use palimpsest_proto::coding::Survive;
-use palimpsest_testnet::survival::{self, Options, Report};
+use palimpsest_testnet::survival::{self, CURVE_DRAWS, Options, Report};
 
 use super::{Failure, apart, broken, say};
 
@@ -52,6 +52,7 @@ fn table(report: &Report) {
     for point in fetched {
         let interval = point.predicted;
         let verdict = match (interval.contains(point.fetched), interval.is_consistent()) {
+            (false, _) if interval.is_possible(point.fetched) => "   outside, as one in twenty is by chance",
             (false, _) => "   outside",
             (true, false) => "   the formula is not what dice say",
             (true, true) => "",
@@ -61,7 +62,7 @@ fn table(report: &Report) {
             point.killed_percent, interval.mean, interval.low, interval.high, point.left, point.fetched
         ));
     }
-    say("\nthe same shards, 1,000 draws of who is dead, part of the files that survive");
+    say(&format!("\nthe same shards, {CURVE_DRAWS} draws of who is dead, part of the files that survive"));
     say("killed   predicted   measured");
     for point in drawn {
         let verdict = if point.agrees { "" } else { "   apart" };
