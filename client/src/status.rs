@@ -32,6 +32,8 @@ pub struct StripeStatus {
     pub n: usize,
     /// Shards that holders say they have.
     pub present: usize,
+    /// Shards that nobody was found to have, but that belong with our own guard, which is not asked.
+    pub unasked: usize,
     /// Shards that may still be lost; none if fewer than `k` are present.
     pub spare: usize,
     /// Shards that may still be lost before wardens repair; 0 if it is due. By what nodes do unless told otherwise.
@@ -120,6 +122,7 @@ impl Survey<'_> {
                 k,
                 n,
                 present,
+                unasked: found.unasked.len(),
                 spare: present.saturating_sub(k),
                 until_repair: present.saturating_sub(RepairPolicy::default().threshold(n, k)),
                 last_audit,

@@ -188,9 +188,8 @@ fn passed(check: usize) {
 async fn acquainted(ground: &Ground) {
     let plan = ground.net.plan();
     assert_eq!((plan.lans.len(), plan.nodes.len()), (1, NODES as usize));
-    for status in ground.net.statuses(&plan.indices().collect::<Vec<_>>()).await {
-        assert_eq!(status.unwrap()["living_nodes"].as_u64(), Some(u64::from(NODES)));
-    }
+    // Whom a node dialled in vain it forgets for some seconds: not all know all at one moment.
+    tokio::time::timeout(LONG, found_again(ground)).await.expect("all know each other");
     // What a node logs it says without naming anybody's file.
     let log = ground.net.tail(0).await.unwrap();
     assert!(log.contains("the node is up") && !log.contains("pal:"), "{log}");

@@ -146,11 +146,17 @@ async fn liars_about_the_table_hide_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_peers_keep_nobody_out() {
     let slow = PUBLISHED.replacen("nodes = 12", "nodes = 6\nslow_peers = 30", 1);
-    let (scenario, story) =
-        played(&slow.replacen("[[step]]", "[[step]]\ndo = \"wait\"\nseconds = 2\n[[step]]", 1)).await;
-    let verdicts = judge(&scenario.promises, &story);
-    assert!(is_kept(&verdicts), "{verdicts:?}");
-    assert!(story.ended_slow.unwrap() > 0, "nodes hang up on them");
+    // Two seconds are enough, but for a machine that stands still.
+    for seconds in [2, 8, 32] {
+        let wait = format!("[[step]]\ndo = \"wait\"\nseconds = {seconds}\n[[step]]");
+        let (scenario, story) = played(&slow.replacen("[[step]]", &wait, 1)).await;
+        let verdicts = judge(&scenario.promises, &story);
+        assert!(is_kept(&verdicts), "{verdicts:?}");
+        if story.ended_slow.unwrap() > 0 {
+            return;
+        }
+    }
+    panic!("nodes hang up on nobody");
 }
 
 /// Next to each shard of a root nodes that deny it: more than there were.
@@ -174,7 +180,7 @@ async fn a_stripe_that_is_eclipsed_is_fetched() {
 /// The nodes that newcomers are told of are dead: a stranger cannot enter, and one who was there before does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_there_before_needs_nobody_to_be_told_of() {
-    let steps = "do = \"fetch\"\n[[step]]\ndo = \"kill-first\"\nnodes = 3\n[[step]]\ndo = \"fetch\"\n[[step]]\ndo = \"fetch\"\nby = \"returning\"";
+    let steps = "do = \"fetch\"\n[[step]]\ndo = \"kill-first\"\nnodes = 5\n[[step]]\ndo = \"fetch\"\n[[step]]\ndo = \"fetch\"\nby = \"returning\"";
     for stage in [StageKind::Memory, StageKind::Processes] {
         let (_, story) = played_on(stage, &PUBLISHED.replacen("do = \"fetch\"", steps, 1)).await;
         let ends: Vec<_> = story.deeds.iter().map(|deed| &deed.end).collect();
@@ -211,7 +217,11 @@ do = "fetch"
 "#;
 
 async fn floods(stage: StageKind) {
-    let (scenario, story) = played_on(stage, FLOODED).await;
+    // After a quarter of a minute the nodes are so full that they ask for stamps, but for a machine that stands still.
+    let (mut scenario, mut story) = played_on(stage, FLOODED).await;
+    if story.accounts.iter().all(|account| account.paid + account.unpaid == 0) {
+        (scenario, story) = played_on(stage, &FLOODED.replacen("seconds = 15", "seconds = 60", 1)).await;
+    }
     let verdicts = judge(&scenario.promises, &story);
     assert!(is_kept(&verdicts), "{verdicts:?}");
     assert_eq!(verdicts.iter().find(|one| one.oracle == "flood").unwrap().kept, Some(true), "{verdicts:?}");
@@ -267,7 +277,7 @@ async fn relays_meddle_in_processes_of_their_own() {
     assert!(is_kept(&verdicts), "{verdicts:?}");
 }
 
-/// Two of three bootstrap nodes lie about the table, each in a process of its own, and hide nobody.
+/// Two of five bootstrap nodes lie about the table, each in a process of its own, and hide nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn liars_about_the_table_agree_between_processes() {
     let liars = with_parts(120, "[table_liars]\nnodes = [0, 2]\nmade_up = 2\nunworked = 2\nseed = 1");

@@ -35,7 +35,13 @@ impl Rate {
     /// Whether the true share is above `bound`, but for one chance in a thousand.
     #[must_use]
     pub fn is_above(&self, bound: f64) -> bool {
-        self.share > bound && tail(self.trials, self.hits, bound) < DOUBT
+        self.is_above_but_for(bound, DOUBT)
+    }
+
+    /// Whether the true share is above `bound`, but for so small a chance: for who judges so often that one in a thousand comes about.
+    #[must_use]
+    pub fn is_above_but_for(&self, bound: f64, doubt: f64) -> bool {
+        self.share > bound && tail(self.trials, self.hits, bound) < doubt
     }
 }
 
@@ -139,6 +145,8 @@ mod tests {
     fn a_bound_is_broken_by_more_than_chance() {
         assert!(!Rate::of(12, 100).is_above(0.1) && !Rate::of(20, 100).is_above(0.1));
         assert!(Rate::of(21, 100).is_above(0.1) && Rate::of(1, 100).is_above(0.0));
+        let all = |count| Rate::of(count, count).is_above_but_for(0.2, 1e-6);
+        assert!(!all(8) && all(9));
     }
 
     #[test]

@@ -20,8 +20,8 @@ fn story(bad: usize, end: &End) -> Story {
     let mut deeds = vec![deed(Kind::Publish, End::Good)];
     deeds.extend((0..10).map(|place| deed(Kind::Fetch, if place < bad { end.clone() } else { End::Good })));
     let disks = vec![Disk { node: 0, found: Ok(Vec::new()), bytes: Some(9) }];
-    let pooled = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1, beyond: 0 });
-    let watched = Some(Watched { clients: 5, requests: 100, complaints: Vec::new(), coalition: pooled });
+    let pooled = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1, users_linked: 1, beyond: 0 });
+    let watched = Some(Watched { clients: 15, users: 9, requests: 100, complaints: Vec::new(), coalition: pooled });
     let accounts = vec![Account { node: 0, used: 10, quota: 10, paid: 1, unpaid: 0 }];
     Story { deeds, accounts, quota: 10, disks, watched, ..Story::default() }
 }
@@ -75,11 +75,16 @@ fn each_oracle_sees_what_it_is_for() {
     seen.watched.as_mut().unwrap().complaints.push("node 3 sees a client whose guard it is not".to_owned());
     assert_eq!(broken(&seen, 1.0), ["unlinkability"]);
     let mut linked = story(0, &End::Good);
-    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1, beyond: 1 });
+    linked.watched.as_mut().unwrap().coalition =
+        Some(Pooled { nodes: 2, of: 10, guarded: 1, linked: 1, users_linked: 1, beyond: 1 });
     assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
     // A fifth of the nodes that are the guards of all clients were not drawn by chance.
-    linked.watched.as_mut().unwrap().coalition = Some(Pooled { nodes: 2, of: 10, guarded: 5, linked: 5, beyond: 0 });
+    let pooled = |users_linked| Pooled { nodes: 2, of: 10, guarded: 15, linked: 15, users_linked, beyond: 0 };
+    linked.watched.as_mut().unwrap().coalition = Some(pooled(9));
     assert_eq!(broken(&linked, 1.0), ["unlinkability"]);
+    // Clients of few users share their luck.
+    linked.watched.as_mut().unwrap().coalition = Some(pooled(8));
+    assert!(broken(&linked, 1.0).is_empty());
 }
 
 #[test]

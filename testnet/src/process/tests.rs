@@ -82,6 +82,18 @@ impl Drop for Place {
     }
 }
 
+/// Whether any process that was started for this folder runs on. What a shell was about to start when it was killed still has the
+/// shell's command line for a moment.
+async fn is_left(dir: &Path) -> bool {
+    for _ in 0..500 {
+        if !inhabited(dir) {
+            return false;
+        }
+        tokio::time::sleep(super::LOOK_EVERY).await;
+    }
+    true
+}
+
 /// Whether any process was started for this folder and runs.
 fn inhabited(dir: &Path) -> bool {
     let path = dir.to_string_lossy().into_owned();
@@ -118,7 +130,7 @@ async fn a_network_lives_through_all_verbs() {
 
     net.hit(Fraction::HALF, 1, Blow::Stop).await.unwrap();
     assert_eq!(net.down(LONG).await.unwrap(), Ended { asked: 8, killed: 0 });
-    assert!(net.running().is_empty() && !inhabited(&place.dir()));
+    assert!(net.running().is_empty() && !is_left(&place.dir()).await);
     assert_eq!(net.down(LONG).await.unwrap(), Ended::default(), "down twice");
 }
 
@@ -152,7 +164,7 @@ async fn who_does_not_know_all_is_named_and_nothing_runs_on() {
     // A machine that stands still does not get so far within two seconds.
     for deadline in [2, 10, 60] {
         let error = Testnet::up(place.options(4, Duration::from_secs(deadline))).await.unwrap_err();
-        assert!(!inhabited(&place.dir()));
+        assert!(!is_left(&place.dir()).await);
         assert_eq!(State::read(&state_file(&place.dir())).unwrap(), None, "up may be called again");
         match error {
             TestnetError::NotAcquainted { wanted: 4, missing, .. } if missing.len() == 1 => {
@@ -171,7 +183,7 @@ async fn who_is_not_ready_in_time_is_named_and_killed() {
     let error = Testnet::up(place.options(4, Duration::from_millis(200))).await.unwrap_err();
     let TestnetError::NotReady { missing, .. } = error else { panic!("{error}") };
     assert_eq!(missing, [0], "the first is waited for alone");
-    assert!(!inhabited(&place.dir()));
+    assert!(!is_left(&place.dir()).await);
 }
 
 #[tokio::test]

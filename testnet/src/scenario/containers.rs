@@ -14,7 +14,7 @@ use super::parts::{Decoy, cast, conspire};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::users::{Users, table};
-use super::watched::{guards_of, watched};
+use super::watched::{clients_of, watched};
 use super::{Coalition, Disk, Place, Scenario, StageKind, Step, TableLiars, Tables, Watched};
 use crate::censor::eclipse::Taken;
 use crate::docker::{Condition, Docker, DockerError, DockerNet, Name, NotAName, PORT, Side, Subnet, UpOptions};
@@ -111,8 +111,8 @@ impl Stage {
             return Ok(None);
         }
         let seen = self.net.diaries(&self.copies()?).await.map_err(broken)?;
-        let guards = guards_of(&seen, &self.members, self.users.calls());
-        Ok(Some(watched(&seen, (&self.members, self.nodes), std::iter::empty(), &guards, self.coalition)))
+        let clients = clients_of(&seen, &self.members, self.users.calls());
+        Ok(Some(watched(&seen, (&self.members, self.nodes), std::iter::empty(), &clients, self.coalition)))
     }
 
     /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept.

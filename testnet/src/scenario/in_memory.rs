@@ -14,7 +14,7 @@ use super::eclipse::Eclipse;
 use super::flood::{Flood, Publishes, Wanted};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
-use super::watched::{Guards, watched};
+use super::watched::{Clients, watched};
 use super::{Coalition, Disk, End, Held, Lie, Rubbish, Scenario, StageKind, Step, Tables, Watched, Who};
 use crate::anonymity::sights::Ledger;
 use crate::censor::eclipse::Taken;
@@ -31,7 +31,7 @@ pub(super) struct Stage {
     strangers: usize,
     /// How many of the strangers returned so far, one after the other.
     returned: usize,
-    flood: Option<(Flood, Vec<Client>)>,
+    flood: Option<(Flood, Vec<(String, Client)>)>,
     /// Nodes that start as a next version from now on.
     upgraded: Arc<Mutex<BTreeSet<usize>>>,
     /// The nodes by number, dead ones too, and what all of them saw.
@@ -47,19 +47,21 @@ pub(super) struct Stage {
     talked_to: TalkedTo,
 }
 
-/// To whom each client was connected, for all who note it.
+/// Whose each client was, and to whom it was connected, for all who note it.
 #[derive(Clone, Default)]
-struct TalkedTo(Arc<Mutex<Guards>>);
+struct TalkedTo(Arc<Mutex<Clients>>);
 
 impl TalkedTo {
     /// Notes whom a client talks to. Its guard may have changed meanwhile: asked again, the answers add up.
-    fn note(&self, client: &Client) {
+    fn note(&self, user: &str, client: &Client) {
         if let Some(id) = client.id() {
-            self.lock().entry(id).or_default().extend(client.connected_nodes());
+            let mut clients = self.lock();
+            clients.guards.entry(id).or_default().extend(client.connected_nodes());
+            clients.users.insert(id, user.to_owned());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Guards> {
+    fn lock(&self) -> MutexGuard<'_, Clients> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,9 +161,9 @@ impl Stage {
         let work = async {
             let client = self.network.client_of_the_first("publisher").await?;
             let source = Source::Path(file.to_owned());
-            self.talked_to.note(&client);
+            self.talked_to.note("publisher", &client);
             let published = client.publish(source, PublishOptions::default(), &progress).await;
-            self.talked_to.note(&client);
+            self.talked_to.note("publisher", &client);
             client.close().await?;
             published
         };
@@ -194,9 +196,9 @@ impl Stage {
         let (mut sink, mut known, progress) = (Vec::new(), Vec::new(), Progress::new());
         let work = async {
             let client = self.network.client_of_the_first(&name).await?;
-            self.talked_to.note(&client);
+            self.talked_to.note(&name, &client);
             let fetched = client.fetch(&link, FetchOptions::default(), &mut sink, &progress).await;
-            self.talked_to.note(&client);
+            self.talked_to.note(&name, &client);
             known = client.known_holders().await?;
             client.close().await?;
             fetched
@@ -220,18 +222,18 @@ impl Stage {
         for number in 0..wanted.clients {
             let name = format!("flooder-{number}");
             let client = self.network.client_of_the_first(&name).await.map_err(broken)?;
-            self.talked_to.note(&client);
-            clients.push(client.clone());
+            self.talked_to.note(&name, &client);
+            clients.push((name.clone(), client.clone()));
             let (talked_to, file) = (self.talked_to.clone(), self.network.dir().join(format!("rubbish-{number}")));
             let publish: Publishes = Box::new(move |seed| {
-                let (client, talked_to, file) = (client.clone(), talked_to.clone(), file.clone());
+                let (name, client, talked_to, file) = (name.clone(), client.clone(), talked_to.clone(), file.clone());
                 Box::pin(async move {
                     if sample::write(&file, wanted.bytes, seed).is_err() {
                         return false;
                     }
                     let (rubbish, progress) = (Source::Path(file), Progress::new());
                     let published = client.publish(rubbish, PublishOptions::default(), &progress).await;
-                    talked_to.note(&client);
+                    talked_to.note(&name, &client);
                     published.is_ok()
                 })
             });
@@ -244,14 +246,15 @@ impl Stage {
     pub(super) async fn end_flood(&mut self) -> Result<Rubbish, StageError> {
         let Some((flood, clients)) = self.flood.take() else { return Ok(Rubbish::default()) };
         let rubbish = flood.end().await;
-        for client in clients {
-            self.talked_to.note(&client);
+        for (name, client) in clients {
+            self.talked_to.note(&name, &client);
             client.close().await.map_err(broken)?;
         }
         Ok(rubbish)
     }
 
-    /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
+    /// Shards of what these links stand for that nodes say they have, and those that belong with who asks for us and is not asked itself:
+    /// that may be another node the next time. None if somebody could not be asked.
     pub(super) async fn held(&self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
         let links: Result<Vec<Capability>, _> = links.iter().map(|link| link.parse()).collect();
         let links = links.map_err(|_| broken("a link of our own is unreadable"))?;
@@ -260,9 +263,9 @@ impl Stage {
             let mut held = 0;
             for link in &links {
                 let status = client.status(link, &Progress::new()).await?;
-                held += status.stripes.iter().map(|stripe| stripe.present).sum::<usize>();
+                held += status.stripes.iter().map(|stripe| stripe.present + stripe.unasked).sum::<usize>();
             }
-            self.talked_to.note(&client);
+            self.talked_to.note("publisher", &client);
             client.close().await?;
             Ok::<usize, Error>(held)
         };
@@ -273,7 +276,7 @@ impl Stage {
     pub(super) async fn eclipse(&mut self, eclipse: Eclipse<'_>) -> Result<Taken, StageError> {
         let censor = self.network.client_of_the_first("censor").await.map_err(broken)?;
         let places = eclipse.places(&censor).await;
-        self.talked_to.note(&censor);
+        self.talked_to.note("censor", &censor);
         censor.close().await.map_err(broken)?;
         let places = places?;
         let ground = eclipse.ground(&places, self.network.numbers().count()).await?;

@@ -12,7 +12,7 @@ use super::parts::{Decoy, cast, conspire};
 use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::users::{Users, table};
-use super::watched::{guards_of, watched};
+use super::watched::{clients_of, watched};
 use super::{Coalition, Disk, Scenario, StageKind, Step, TableLiars, Tables, Watched};
 use crate::censor::eclipse::Taken;
 use crate::hostile::{Diary, HOSTILE, Silence, Void};
@@ -25,8 +25,8 @@ use crate::slow::SlowProgram;
 
 /// Time until the nodes know each other, at most.
 const UP_DEADLINE: Duration = Duration::from_secs(120);
-/// Time for a node's account of itself.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Time for a node's account of itself: who stands still for so long is silent.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Time until the nodes have met each other, at most.
 const MEET_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for nodes to end in order.
@@ -109,9 +109,9 @@ impl Stage {
         }
         let seen = Diary::read_all(self.folders()).map_err(broken)?;
         let members = self.net.ids();
-        let guards = guards_of(&seen, &members, self.users.calls());
+        let clients = clients_of(&seen, &members, self.users.calls());
         let nobody = std::iter::empty();
-        Ok(Some(watched(&seen, (&members, self.nodes), nobody, &guards, self.coalition)))
+        Ok(Some(watched(&seen, (&members, self.nodes), nobody, &clients, self.coalition)))
     }
 
     /// What is in the tables of the honest nodes that run, which end with this, and in those that strangers kept. They end one a little

@@ -95,7 +95,7 @@ enum Known {
 }
 
 /// Who does something.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum User {
     Publisher,
     Stranger(u32),
@@ -255,6 +255,7 @@ impl Stage {
         let kept = self.homes.remove(&user);
         let is_new = matches!(user, User::Stranger(_)) && kept.is_none();
         let mut home = kept.unwrap_or_default();
+        self.sights.comes(format!("{user:?}"));
         let done = self.act_from(&mut home, visit, does);
         if let (Known::Told(gossip), Some(table), true) = (&mut self.known, &home.table, is_new) {
             gossip.note_newcomer(table);
@@ -391,8 +392,8 @@ impl Stage {
     pub(super) fn watched(&self) -> Option<Watched> {
         let coalition = self.coalition?;
         let members: Vec<NodeId> = self.nodes.iter().map(|node| node.key.id()).collect();
-        let (seen, guards) = (self.sights.in_order(), &self.sights.guards);
-        Some(watched(&seen, (&members, self.honest), std::iter::empty(), guards, Some(coalition)))
+        let (seen, clients) = (self.sights.in_order(), &self.sights.clients);
+        Some(watched(&seen, (&members, self.honest), std::iter::empty(), clients, Some(coalition)))
     }
 
     /// What is in node tables, where some lie about them.

@@ -100,6 +100,8 @@ pub struct Tables {
 pub struct Watched {
     /// Clients that asked for something.
     pub clients: usize,
+    /// The users that these are: one who comes again is another client, with the guard that it had.
+    pub users: usize,
     /// Requests that were seen from end to end.
     pub requests: usize,
     /// Sights of a client that only its guard may have, and that another node had.
@@ -119,6 +121,8 @@ pub struct Pooled {
     pub guarded: usize,
     /// Clients that it linked to something that they asked for.
     pub linked: usize,
+    /// The users that these are.
+    pub users_linked: usize,
     /// Of these such as have no guard among them.
     pub beyond: usize,
 }

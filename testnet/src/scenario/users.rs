@@ -35,6 +35,8 @@ pub(super) struct Call {
     pub(super) since: Duration,
     pub(super) until: Duration,
     pub(super) guards: GuardList,
+    /// Whose home it was.
+    pub(super) user: String,
 }
 
 impl Users {
@@ -120,7 +122,8 @@ impl Users {
         }
     }
 
-    /// Shards of what these links stand for that nodes say they have; none if somebody could not be asked.
+    /// Shards of what these links stand for that nodes say they have, and those that belong with who asks for us and is not asked itself:
+    /// that may be another node the next time. None if somebody could not be asked.
     pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
         let mut held = 0;
         for link in links {
@@ -128,7 +131,8 @@ impl Users {
             let run = self.call(&self.publisher.clone(), &Way::default(), &words, deadline).await?;
             let Some(result) = run.result() else { return Ok(Held::Unknown) };
             let stripes = result["stripes"].as_array().map(Vec::as_slice).unwrap_or_default();
-            held += stripes.iter().filter_map(|stripe| stripe["present"].as_u64()).sum::<u64>();
+            let shards = |of: &str| stripes.iter().filter_map(|stripe| stripe[of].as_u64()).sum::<u64>();
+            held += shards("present") + shards("unasked");
         }
         Ok(usize::try_from(held).map_or(Held::Unknown, Held::Shards))
     }
@@ -138,7 +142,8 @@ impl Users {
         let run = self.pal.run_by(way, home, words, deadline).await.map_err(broken)?;
         let kept = read(&home.data_dir().join("guards"));
         let guards = kept.and_then(|bytes| GuardList::decode(bytes.into()).ok()).unwrap_or_default();
-        self.calls.push(Call { since, until: now(), guards });
+        let user = home.data_dir().to_string_lossy().into_owned();
+        self.calls.push(Call { since, until: now(), guards, user });
         Ok(run)
     }
 

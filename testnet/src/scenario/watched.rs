@@ -11,8 +11,22 @@ use super::{Coalition, Pooled, Watched};
 use crate::anonymity::linking::guesses;
 use crate::anonymity::sights::{Journey, Seen, What, complaints, journeys};
 
-/// Whom each client may have been connected to.
-pub(super) type Guards = HashMap<NodeId, BTreeSet<NodeId>>;
+/// What is known of clients by those who sent them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clients {
+    /// Whom each may have been connected to.
+    pub(super) guards: HashMap<NodeId, BTreeSet<NodeId>>,
+    /// Whose each is: a user who comes again is another client, and has the guard that it had.
+    pub(super) users: HashMap<NodeId, String>,
+}
+
+impl Clients {
+    /// How many users these are. A client of whom nothing is known is somebody by itself.
+    fn users_of<'a>(&'a self, clients: impl IntoIterator<Item = &'a NodeId>) -> usize {
+        let user = |id: &'a NodeId| self.users.get(id).ok_or(id);
+        clients.into_iter().map(user).collect::<HashSet<_>>().len()
+    }
+}
 
 /// `seen` is in order; `members` are the nodes by number, dead ones too; `made_up` are no clients, either. The first `nodes` of
 /// them were there from the beginning, and of those the coalition is.
@@ -20,10 +34,10 @@ pub(super) fn watched(
     seen: &[Seen],
     (members, nodes): (&[NodeId], u32),
     made_up: impl Iterator<Item = NodeId>,
-    guards: &Guards,
+    known: &Clients,
     coalition: Option<Coalition>,
 ) -> Watched {
-    let known: Vec<NodeId> = members.iter().copied().chain(made_up).collect();
+    let no_clients: Vec<NodeId> = members.iter().copied().chain(made_up).collect();
     let journeys = journeys(seen);
     let clients: BTreeSet<NodeId> = journeys.iter().map(|journey| journey.client).collect();
     let coalition = coalition.map(|Coalition { fraction, seed }| {
@@ -42,31 +56,34 @@ pub(super) fn watched(
             of: nodes as usize,
             guarded: guarded.len(),
             linked: linked.len(),
+            users_linked: known.users_of(&linked),
             beyond: linked.difference(&guarded).count(),
         }
     });
     Watched {
         clients: clients.len(),
+        users: known.users_of(&clients),
         requests: journeys.len(),
-        complaints: complaints(seen, &known, guards),
+        complaints: complaints(seen, &no_clients, &known.guards),
         coalition,
     }
 }
 
 /// Whose guards which nodes may be, where clients are programs: each call of `pal` is another client, and one ran after the
 /// other. Of the guards that it has drawn it has asked only those that have answered.
-pub(super) fn guards_of(seen: &[Seen], members: &[NodeId], calls: &[Call]) -> Guards {
-    let mut guards = Guards::new();
+pub(super) fn clients_of(seen: &[Seen], members: &[NodeId], calls: &[Call]) -> Clients {
+    let mut clients = Clients::default();
     for one in seen {
         let (What::Passed { from: client, .. } | What::Asked { from: client, .. }) = one.what else { continue };
-        if members.contains(&client) || guards.contains_key(&client) {
+        if members.contains(&client) || clients.guards.contains_key(&client) {
             continue;
         }
         let call = calls.iter().find(|call| (call.since..=call.until).contains(&one.at));
         let those = call.map(|call| members.iter().filter(|id| call.guards.has_answered(id)).copied().collect());
-        guards.insert(client, those.unwrap_or_default());
+        clients.guards.insert(client, those.unwrap_or_default());
+        clients.users.extend(call.map(|call| (client, call.user.clone())));
     }
-    guards
+    clients
 }
 
 #[cfg(test)]
@@ -80,7 +97,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::{Call, guards_of};
+    use super::{Call, Clients, clients_of};
     use crate::anonymity::sights::tests::{CLIENT, id};
     use crate::anonymity::sights::{Seen, What, complaints};
     use crate::sim::world::{WALL, announce, key, network_of};
@@ -99,9 +116,31 @@ mod tests {
         let complaints_of = |node: usize, next: NodeId| {
             let what = What::Passed { from: id(CLIENT), next, came: Mark(1), left: Mark(2) };
             let seen = [Seen { node, at: Duration::from_millis(500), what }];
-            let call = Call { since: Duration::ZERO, until: Duration::from_secs(1), guards: guards.clone() };
-            complaints(&seen, &ids, &guards_of(&seen, &ids, &[call])).len()
+            let call =
+                Call { since: Duration::ZERO, until: Duration::from_secs(1), guards: guards.clone(), user: "u".into() };
+            complaints(&seen, &ids, &clients_of(&seen, &ids, &[call]).guards).len()
         };
         assert_eq!((complaints_of(0, ids[1]), complaints_of(1, ids[0])), (0, 1));
+    }
+
+    #[test]
+    fn who_comes_again_is_another_client_and_the_same_user() {
+        let asked = |client: u8, at: u64| {
+            let what = What::Passed { from: id(client), next: id(1), came: Mark(1), left: Mark(2) };
+            Seen { node: 0, at: Duration::from_secs(at), what }
+        };
+        let call = |at: u64, user: &str| Call {
+            since: Duration::from_secs(at),
+            until: Duration::from_secs(at),
+            guards: GuardList::new(),
+            user: user.into(),
+        };
+        let calls = [call(1, "publisher"), call(2, "stranger"), call(3, "publisher")];
+        // Whom nobody has called is one more.
+        let seen = [asked(101, 1), asked(102, 2), asked(103, 3), asked(104, 9)];
+        let clients = clients_of(&seen, &[id(1)], &calls);
+        assert_eq!(clients.users_of(&[101, 102, 103].map(id)), 2);
+        assert_eq!(clients.users_of(&[101, 104].map(id)), 2);
+        assert_eq!(Clients::default().users_of(&[101, 103].map(id)), 2);
     }
 }

@@ -145,10 +145,17 @@ impl WithFriends {
         let (good, bad): (Vec<&[u8]>, Vec<&[u8]>) = drawn[2..].chunks(GUARD_BYTES).partition(is_other);
         // Of 16 nodes 12 are in the sample, so that one of the friends is.
         let sample: Vec<&[u8]> = bad.into_iter().take(1).chain(good).collect();
-        std::fs::write(&path, [&[drawn[0], sample.len() as u8], sample.concat().as_slice()].concat()).unwrap();
-        let client = self.network.client_at(folder.to_owned()).await.unwrap();
-        assert_eq!(guards_of(&self.network, &client, FRIENDS).len(), 1);
-        client
+        let sample = [&[drawn[0], sample.len() as u8], sample.concat().as_slice()].concat();
+        // Where the friend does not answer within a second another is tried beside it, and may be quicker.
+        for _ in 0..20 {
+            std::fs::write(&path, &sample).unwrap();
+            let client = self.network.client_at(folder.to_owned()).await.unwrap();
+            if guards_of(&self.network, &client, NODES) == guards_of(&self.network, &client, FRIENDS) {
+                return client;
+            }
+            client.close().await.unwrap();
+        }
+        panic!("its guard is always another one")
     }
 }
 
@@ -168,9 +175,16 @@ async fn a_guard_that_lets_only_its_friends_through_is_found_out() {
     all.begin();
     assert!(fetch(&captive, &link).await.unwrap().0 == file);
     captive.close().await.unwrap();
-    // The next run does not begin with it.
-    let again = all.network.client_at(folder.path().to_owned()).await.unwrap();
-    assert_eq!(guards_of(&all.network, &again, FRIENDS).len(), 0);
+    // The next runs do not begin with it: it may be tried where the one that they begin with does not answer within a second.
+    let mut tries = 0..5;
+    loop {
+        let again = all.network.client_at(folder.path().to_owned()).await.unwrap();
+        if guards_of(&all.network, &again, FRIENDS).is_empty() {
+            break;
+        }
+        again.close().await.unwrap();
+        assert!(tries.next().is_some(), "they begin with it");
+    }
     all.network.shutdown().await;
 }
 

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{AUC_MOST, Batch, Clue, CrowdOptions, Record, judge, record};
+use super::{AUC_MOST, Batch, Clue, CrowdOptions, CrowdReport, Record, judge, record};
 use crate::anonymity::affinity::{Belongs, Known, worth};
 use crate::anonymity::sights::journeys;
 
@@ -55,23 +55,40 @@ fn deviations(record: &Record, batch: Batch) -> HashMap<&'static str, f64> {
     sums.into_iter().map(|(clue, sum)| (clue, (sum / DEALS as f64).sqrt())).collect()
 }
 
-/// Holders that pool all they know do not tell which shards are of one file, if others publish and read at the same time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn shards_of_a_file_are_told_by_no_clue_where_others_are_there() {
-    let (bytes, spread, coalition) = (5 << 20, Duration::from_secs(6), vec![0.4]);
-    let options = CrowdOptions { nodes: 10, files: 8, bytes, readers: 1, spread, coalition, seed: 1 };
-    let record = record(&options).await.unwrap();
-    let report = judge(&record, &options);
+/// The clues by which shards of one file are told, of what was published and read at once, and spread; and whether that was above the
+/// coin or below.
+fn told_by(record: &Record, report: &CrowdReport) -> BTreeSet<(Batch, &'static str, bool)> {
+    let mut told = BTreeSet::new();
     for batch in [Batch::AtOnce, Batch::Spread] {
-        let by_chance = deviations(&record, batch);
+        let by_chance = deviations(record, batch);
         let of_batch: Vec<_> = report.affinity.iter().filter(|one| one.batch == batch).collect();
         assert_eq!(of_batch.len(), Clue::ALL.len(), "{of_batch:?}");
         for one in of_batch {
             let most = AUC_MOST + (DEVIATIONS * by_chance[one.clue.name()]).min(MARGIN_MAX);
             println!("{batch:?} {:?}: {:.3}, at most {most:.3}", one.clue, one.auc);
-            assert!(one.worth() <= most, "{one:?}, at most {most}");
+            if one.worth() > most {
+                told.insert((batch, one.clue.name(), one.auc > 0.5));
+            }
         }
     }
+    told
+}
+
+/// Holders that pool all they know do not tell which shards are of one file, if others publish and read at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shards_of_a_file_are_told_by_no_clue_where_others_are_there() {
+    let (bytes, spread, coalition) = (5 << 20, Duration::from_secs(6), vec![0.4]);
+    let mut options = CrowdOptions { nodes: 10, files: 8, bytes, readers: 1, spread, coalition, seed: 1 };
+    let first = record(&options).await.unwrap();
+    let report = judge(&first, &options);
+    let mut told = told_by(&first, &report);
+    // Of so many clues one is beyond three deviations now and then. What tells, tells again, and the same.
+    if !told.is_empty() {
+        options.seed += 1;
+        let second = record(&options).await.unwrap();
+        told = &told & &told_by(&second, &judge(&second, &options));
+    }
+    assert!(told.is_empty(), "{told:?}");
     // The measure can fail: where nobody else is there, time tells all.
     let alone = report.affinity.iter().find(|one| (one.batch, one.clue) == (Batch::Alone, Clue::StoredTogether));
     assert!(alone.unwrap().auc > 0.9, "{alone:?}");

@@ -5,7 +5,7 @@ use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::time::Moment;
 
 use crate::anonymity::sights::{SIGHTS_MAX, Seen, What};
-use crate::scenario::watched::Guards;
+use crate::scenario::watched::Clients;
 use crate::sim::client::BEGIN;
 
 /// What all nodes saw, where somebody looks over their shoulders.
@@ -13,14 +13,16 @@ pub(super) struct Sights {
     /// Whether anybody looks.
     open: bool,
     seen: Vec<Seen>,
-    /// To whom each client was ever connected.
-    pub(super) guards: Guards,
+    /// Whose each client was, and to whom it was ever connected.
+    pub(super) clients: Clients,
+    /// Who is there now.
+    user: String,
     marks: u64,
 }
 
 impl Sights {
     pub(super) fn new(open: bool) -> Sights {
-        Sights { open, seen: Vec::new(), guards: Guards::new(), marks: 0 }
+        Sights { open, seen: Vec::new(), clients: Clients::default(), user: String::new(), marks: 0 }
     }
 
     /// The mark of one more packet.
@@ -36,10 +38,16 @@ impl Sights {
         }
     }
 
+    /// This user comes, as another client than before.
+    pub(super) fn comes(&mut self, user: String) {
+        self.user = user;
+    }
+
     /// A client connected to a node.
     pub(super) fn connected(&mut self, client: NodeId, node: NodeId) {
         if self.open {
-            self.guards.entry(client).or_default().insert(node);
+            self.clients.guards.entry(client).or_default().insert(node);
+            self.clients.users.insert(client, self.user.clone());
         }
     }
 

@@ -34,6 +34,8 @@ struct StripeBody {
     k: usize,
     n: usize,
     present: usize,
+    /// Those that belong with our own guard, which is not asked: they may be there.
+    unasked: usize,
     spare: usize,
     /// Shards that may still be lost before wardens repair.
     until_repair: usize,
@@ -82,6 +84,7 @@ fn body(status: &Status) -> Body {
         k: stripe.k,
         n: stripe.n,
         present: stripe.present,
+        unasked: stripe.unasked,
         spare: stripe.spare,
         until_repair: stripe.until_repair,
         last_audit_hours: stripe.last_audit.hours,
@@ -122,6 +125,11 @@ fn table(status: &Status) -> String {
             stripe.networks,
         ));
     }
+    let unasked: usize = status.stripes.iter().map(|stripe| stripe.unasked).sum();
+    if unasked > 0 {
+        let shards = count(unasked as u64, "shard");
+        text.push_str(&format!("Not asked for, since they belong with your guard: {shards}.\n"));
+    }
     text.push_str(&format!("{}\n", survival(&status.survival)));
     text
 }
@@ -138,6 +146,7 @@ mod tests {
             k: 32,
             n: 113,
             present: 101,
+            unasked: 0,
             spare: 69,
             until_repair: 11,
             last_audit: LastAudit { hours: Some(0), wardens: 14 },
@@ -157,6 +166,12 @@ mod tests {
              \u{20}    0      0  31/113         32      0       40         1  -           none: too few are left\n\
              Chance of loss if that part of the nodes vanishes at once: 10 %: none, 30 %: none, 50 %: 2.0 %\n";
         assert_eq!(table(&status), format!("2.0 MiB in 3 stripes\n{rows}"));
+        let asked_not = StripeStatus { unasked: 3, ..stripe };
+        let told = table(&Status { stripes: vec![asked_not, stripe], ..status.clone() });
+        assert!(
+            told.contains("11 more lost\nNot asked for, since they belong with your guard: 3 shards.\nChance"),
+            "{told}"
+        );
         // Whoever has a repair link knows the stripes, and not how much of them is the file.
         assert_eq!(table(&Status { size: None, ..status }), format!("3 stripes\n{rows}"));
     }
