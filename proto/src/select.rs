@@ -24,6 +24,7 @@ pub(crate) mod testing;
 pub(crate) use draw::{below, sample};
 pub use guard::GuardList;
 pub use network::Network;
+pub use not_found::NOT_FOUND_PAUSE_MIN;
 pub(crate) use outcomes::PROVEN_MIN;
 pub use outcomes::{Blame, FOUND_DEAD, Outcomes, PASSED_OVER};
 pub use path::{Path, PathRules, choose_path};

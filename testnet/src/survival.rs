@@ -27,6 +27,8 @@ pub use chance::{Interval, interval};
 
 /// Bytes of a file: two data shards.
 const FILE_BYTES: usize = 100_000;
+/// Readers who try one after the other to fetch what is left, at most.
+const READERS_MAX: usize = 3;
 /// Fetches at a time.
 const FETCHES_MAX: usize = 16;
 /// How long one fetch may take by default: what is gone is not waited for longer.
@@ -86,6 +88,8 @@ pub struct Point {
     pub left: usize,
     /// Files that were fetched, and are right.
     pub fetched: usize,
+    /// Of these, such as the first reader missed, who took somebody for dead who stood still, and another one got.
+    pub again: usize,
 }
 
 impl Point {
@@ -210,16 +214,27 @@ async fn measured(network: &mut Network, options: &Options) -> Result<Report, Su
         let dying: Vec<usize> = order[..killed].iter().copied().filter(|&node| !dead[node]).collect();
         dying.iter().for_each(|&node| dead[node] = true);
         network.kill_all(&dying).await;
-        let client = network.client(&format!("reader-{percent}")).await?;
-        let fetches = files.iter().map(|file| fetched(&client, file, options.deadline));
-        let right = futures::stream::iter(fetches).buffer_unordered(FETCHES_MAX).filter(|&right| async move { right });
+        let mut wanted: Vec<&File> = files.iter().collect();
+        let mut right = Vec::new();
+        for reader in 0..READERS_MAX {
+            let client = network.client(&format!("reader-{percent}-{reader}")).await?;
+            let fetches = wanted.iter().map(|file| fetched(&client, file, options.deadline));
+            let got: Vec<bool> = futures::stream::iter(fetches).buffered(FETCHES_MAX).collect().await;
+            client.close().await?;
+            right.push(got.iter().filter(|&&right| right).count());
+            let missed = wanted.into_iter().zip(got).filter(|(file, right)| !right && file.is_left(&dead));
+            wanted = missed.map(|(file, _)| file).collect();
+            if wanted.is_empty() {
+                break;
+            }
+        }
         points.push(Point {
             killed_percent: percent,
             predicted: predicted(&files, killed, DRAWS, &mut SplitMix64::new(options.seed ^ u64::from(percent) << 32)),
             left: files.iter().filter(|file| file.is_left(&dead)).count(),
-            fetched: right.count().await,
+            fetched: right.iter().sum(),
+            again: right.iter().skip(1).sum(),
         });
-        client.close().await?;
     }
     let geometry = files.first().map_or((0, 0), |file| (file.k, file.holders.len()));
     Ok(Report {
@@ -346,6 +361,7 @@ mod tests {
             predicted: Interval { mean, ..interval },
             left: 0,
             fetched: interval.low,
+            again: 0,
         };
         assert!(point(interval.mean).agrees() && !point(wrong).agrees(), "{wrong} {interval:?}");
     }
@@ -360,7 +376,7 @@ mod tests {
             files: 16,
             survive_percent: 10.0,
             geometry: (2, 8),
-            fetched: vec![Point { killed_percent: 50, predicted, left: fetched, fetched }],
+            fetched: vec![Point { killed_percent: 50, predicted, left: fetched, fetched, again: 0 }],
             drawn: Vec::new(),
             seed: 1,
         };

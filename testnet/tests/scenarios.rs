@@ -220,6 +220,8 @@ async fn floods(stage: StageKind) {
     // After a quarter of a minute the nodes are so full that they ask for stamps, but for a machine that stands still.
     let (mut scenario, mut story) = played_on(stage, FLOODED).await;
     if story.accounts.iter().all(|account| account.paid + account.unpaid == 0) {
+        let verdicts = judge(&scenario.promises, &story);
+        assert!(verdicts.iter().all(|one| one.oracle == "flood" || one.kept != Some(false)), "{verdicts:?}");
         (scenario, story) = played_on(stage, &FLOODED.replacen("seconds = 15", "seconds = 60", 1)).await;
     }
     let verdicts = judge(&scenario.promises, &story);

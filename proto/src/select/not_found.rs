@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// Nodes remembered at most (1 MB). When there are more, those are forgotten whose pause is over, and then any.
 const NOT_FOUND_MAX: usize = 16_384;
-/// The pause after the first failure; doubled by each further one.
-const PAUSE_MIN: Duration = Duration::from_secs(10);
+/// For how long who was not found is not taken back; doubled by each further failure.
+pub const NOT_FOUND_PAUSE_MIN: Duration = Duration::from_secs(10);
 /// The longest pause: who comes back, or was behind a cut, is found after it at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// Nodes that were first not found within such a time of each other may have been lost by the same cut: who of them is found shows
@@ -45,7 +45,7 @@ impl NotFound {
         let (pause, first) = match self.0.get(&id) {
             Some(known) if !known.is_over(now) => return false,
             Some(known) => ((known.pause * 2).min(PAUSE_MAX), known.first),
-            None => (PAUSE_MIN, now),
+            None => (NOT_FOUND_PAUSE_MIN, now),
         };
         if self.0.len() >= NOT_FOUND_MAX && !self.0.contains_key(&id) {
             self.make_room(now);
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
         not_found.found(&id(1));
         not_found.failed(id(1), now);
-        assert!(!not_found.is_paused(&id(1), now + PAUSE_MIN));
+        assert!(!not_found.is_paused(&id(1), now + NOT_FOUND_PAUSE_MIN));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::process::{Fraction, TestnetError, Transport, choose};
 pub const NODES_MAX: u32 = 200;
 /// The port of every node; each has an address of its own.
 pub(crate) const PORT: u16 = 4646;
-/// Nodes that are not behind NAT, at least, where others are: those are reached through them.
+/// Nodes that are not behind NAT, at least, where others are: nobody else can be reached by those who come.
 const PUBLIC_MIN: u32 = 3;
 /// Users inside of the network: one where most nodes are, and one that a partition cuts off with the island.
 const USERS: u8 = 2;

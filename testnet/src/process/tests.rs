@@ -85,7 +85,7 @@ impl Drop for Place {
 /// Whether any process that was started for this folder runs on. What a shell was about to start when it was killed still has the
 /// shell's command line for a moment.
 async fn is_left(dir: &Path) -> bool {
-    for _ in 0..500 {
+    for _ in 0..100 {
         if !inhabited(dir) {
             return false;
         }

@@ -153,6 +153,7 @@ fn survived() -> survival::Report {
         predicted: Interval { mean: 97.5, drawn: 97.4, tolerance: 0.2, low: 93, high: 100, least: 88, greatest: 100 },
         left: 98,
         fetched: 98,
+        again: 0,
     };
     survival::Report {
         nodes: 40,

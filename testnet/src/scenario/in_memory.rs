@@ -12,7 +12,7 @@ use palimpsest_proto::ids::NodeId;
 
 use super::eclipse::Eclipse;
 use super::flood::{Flood, Publishes, Wanted};
-use super::stage::{Accounts, StageError, Theatre, account, broken, chosen, searched};
+use super::stage::{Accounts, PUBLISHER, StageError, Theatre, account, broken, chosen, searched};
 use super::tables::Count;
 use super::watched::{Clients, watched};
 use super::{Coalition, Disk, End, Held, Lie, Rubbish, Scenario, StageKind, Step, Tables, Watched, Who};
@@ -159,11 +159,11 @@ impl Stage {
     pub(super) async fn publish(&self, file: &Path, deadline: Duration) -> Result<(Option<String>, End), StageError> {
         let progress = Progress::new();
         let work = async {
-            let client = self.network.client_of_the_first("publisher").await?;
+            let client = self.network.client_of_the_first(PUBLISHER).await?;
             let source = Source::Path(file.to_owned());
-            self.talked_to.note("publisher", &client);
+            self.talked_to.note(PUBLISHER, &client);
             let published = client.publish(source, PublishOptions::default(), &progress).await;
-            self.talked_to.note("publisher", &client);
+            self.talked_to.note(PUBLISHER, &client);
             client.close().await?;
             published
         };
@@ -183,7 +183,7 @@ impl Stage {
     ) -> Result<(End, Option<u64>), StageError> {
         let link = link.parse().map_err(|_| broken("a link of our own is unreadable"))?;
         let name = match by {
-            Who::Publisher => "publisher".to_owned(),
+            Who::Publisher => PUBLISHER.to_owned(),
             Who::Stranger => {
                 self.strangers += 1;
                 format!("stranger-{}", self.strangers)
@@ -253,19 +253,18 @@ impl Stage {
         Ok(rubbish)
     }
 
-    /// Shards of what these links stand for that nodes say they have, and those that belong with who asks for us and is not asked itself:
-    /// that may be another node the next time. None if somebody could not be asked.
-    pub(super) async fn held(&self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
+    /// See [`super::stage::Stage::held`].
+    pub(super) async fn held(&self, links: &[String], by: &str, deadline: Duration) -> Result<Held, StageError> {
         let links: Result<Vec<Capability>, _> = links.iter().map(|link| link.parse()).collect();
         let links = links.map_err(|_| broken("a link of our own is unreadable"))?;
         let work = async {
-            let client = self.network.client_of_the_first("publisher").await?;
+            let client = self.network.client_of_the_first(by).await?;
             let mut held = 0;
             for link in &links {
                 let status = client.status(link, &Progress::new()).await?;
                 held += status.stripes.iter().map(|stripe| stripe.present + stripe.unasked).sum::<usize>();
             }
-            self.talked_to.note("publisher", &client);
+            self.talked_to.note(by, &client);
             client.close().await?;
             Ok::<usize, Error>(held)
         };

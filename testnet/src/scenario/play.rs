@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::eclipse::Eclipse;
 use super::flood::Wanted;
-use super::stage::{Stage, StageError, broken};
+use super::stage::{PUBLISHER, Stage, StageError, broken};
 use super::{Deed, Flooded, Held, Kind, Place, Scenario, StageKind, Step, Story, Theatre};
 use crate::sample;
 use crate::search::Canary;
@@ -32,7 +32,8 @@ struct File {
     from: Place,
 }
 
-/// How often shards are counted after a flood, until none is missed: what is gone stays gone, and who was busy answers the next time.
+/// How often shards are counted after a flood, until none is missed: what is gone stays gone, and who was busy answers the next time. Each
+/// time but the first somebody else counts, who has another guard.
 const COUNTS_MAX: usize = 5;
 
 /// Plays a scenario; `tell` hears of each step before it is taken.
@@ -108,7 +109,7 @@ async fn perform(
             }
             Step::Flood { clients, files: each, bytes, seconds } => {
                 let links: Vec<String> = files.iter().map(|File { link, .. }| link.clone()).collect();
-                let before = stage.held(&links, deadline).await?;
+                let before = stage.held(&links, PUBLISHER, deadline).await?;
                 stage.flood(Wanted { clients, files: each, bytes, length: Duration::from_secs(seconds) }).await?;
                 there = Some(There { links, before });
             }
@@ -137,21 +138,31 @@ struct There {
 async fn end_flood(stage: &mut Stage, there: Option<There>, deadline: Duration) -> Result<Option<Flooded>, StageError> {
     let Some(There { links, before }) = there else { return Ok(None) };
     let rubbish = stage.end_flood().await?;
-    let mut after = stage.held(&links, deadline).await?;
-    for _ in 1..COUNTS_MAX {
-        if is_whole(before, after) {
+    let mut after = stage.held(&links, PUBLISHER, deadline).await?;
+    for number in 1..COUNTS_MAX {
+        if !misses(before, after) {
             break;
         }
-        after = stage.held(&links, deadline).await?;
+        after = most(after, stage.held(&links, &format!("counter-{number}"), deadline).await?);
     }
     Ok(Some(Flooded { rubbish, before, after }))
 }
 
-/// Whether nothing was given up, as far as was counted.
-fn is_whole(before: Held, after: Held) -> bool {
+/// Whether a count found less than there was.
+fn misses(before: Held, after: Held) -> bool {
     match (before, after) {
-        (Held::Shards(before), Held::Shards(after)) => after >= before,
-        _ => before == after,
+        (Held::Shards(before), Held::Shards(after)) => after < before,
+        (Held::Shards(_), Held::Unknown) => true,
+        _ => false,
+    }
+}
+
+/// The better of two counts: who counts may miss some, and finds none that is not there.
+fn most(one: Held, other: Held) -> Held {
+    match (one, other) {
+        (Held::Shards(one), Held::Shards(other)) => Held::Shards(one.max(other)),
+        (Held::Shards(_), _) => one,
+        _ => other,
     }
 }
 
@@ -164,4 +175,17 @@ fn pieces(path: &std::path::Path, bytes: u64) -> Result<Vec<Canary>, StageError>
         .iter()
         .map(|&from| Ok(Canary::bytes("content", &sample::part(path, from, CANARY_BYTES).map_err(broken)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, misses, most};
+
+    #[test]
+    fn the_best_count_holds_and_only_what_is_missed_is_counted_again() {
+        let (some, all) = (Held::Shards(117), Held::Shards(118));
+        assert!(misses(all, some) && misses(all, Held::Unknown) && !misses(some, all) && !misses(all, all));
+        assert!(!misses(Held::Unknown, some) && !misses(Held::Uncounted, Held::Uncounted));
+        assert_eq!([most(some, Held::Unknown), most(Held::Unknown, some), most(all, some)], [some, some, all]);
+    }
 }

@@ -50,6 +50,9 @@ impl StageKind {
     }
 }
 
+/// The user who publishes, on all stages.
+pub(super) const PUBLISHER: &str = "publisher";
+
 /// What a stage is built from.
 #[derive(Debug, Clone)]
 pub struct Theatre {
@@ -207,12 +210,13 @@ impl Stage {
         }
     }
 
-    /// Shards of what these links stand for that nodes have, as a publisher finds them; none where nobody could count them.
-    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
+    /// Shards of what these links stand for that nodes have, as this user finds them; none where nobody could count them. Those that belong
+    /// with its guard it does not ask for, and takes for there: of n shards so many less can be found missing as the guard is to have.
+    pub(super) async fn held(&mut self, links: &[String], by: &str, deadline: Duration) -> Result<Held, StageError> {
         match self {
-            Self::Memory(stage) => stage.held(links, deadline).await,
-            Self::Processes(stage) => stage.users.held(links, deadline).await,
-            Self::Docker(stage) => stage.users.held(links, deadline).await,
+            Self::Memory(stage) => stage.held(links, by, deadline).await,
+            Self::Processes(stage) => stage.users.held(links, by, deadline).await,
+            Self::Docker(stage) => stage.users.held(links, by, deadline).await,
             // Simulated nodes give up nothing that they have.
             Self::Sim(_) => Ok(Held::Uncounted),
         }

@@ -11,7 +11,7 @@ use palimpsest_proto::ids::NodeId;
 use palimpsest_proto::select::{GuardList, NodeTable};
 
 use super::flood::{Flood, Publishes, Wanted};
-use super::stage::{StageError, Theatre, broken};
+use super::stage::{PUBLISHER, StageError, Theatre, broken};
 use super::{End, Held, Rubbish, Who};
 use crate::process::{Home, Pal, Run, Way, find_program};
 use crate::sample;
@@ -42,7 +42,7 @@ pub(super) struct Call {
 impl Users {
     pub(super) fn new(theatre: &Theatre, bootstrap: PathBuf) -> Result<Self, StageError> {
         let program = find_program("pal", theatre.bin_dir.as_deref()).map_err(broken)?;
-        let publisher = Home::fresh(theatre.dir.join("publisher")).map_err(broken)?;
+        let publisher = Home::fresh(theatre.dir.join(PUBLISHER)).map_err(broken)?;
         let (pal, dir) = (Pal { program, bootstrap }, theatre.dir.clone());
         Ok(Self { pal, dir, publisher, strangers: Vec::new(), returned: 0, calls: Vec::new(), flood: None })
     }
@@ -122,13 +122,16 @@ impl Users {
         }
     }
 
-    /// Shards of what these links stand for that nodes say they have, and those that belong with who asks for us and is not asked itself:
-    /// that may be another node the next time. None if somebody could not be asked.
-    pub(super) async fn held(&mut self, links: &[String], deadline: Duration) -> Result<Held, StageError> {
+    /// See [`super::stage::Stage::held`].
+    pub(super) async fn held(&mut self, links: &[String], by: &str, deadline: Duration) -> Result<Held, StageError> {
+        let home = match by {
+            PUBLISHER => self.publisher.clone(),
+            other => Home::fresh(self.dir.join(other)).map_err(broken)?,
+        };
         let mut held = 0;
         for link in links {
             let words = ["status", "--json", link].map(OsStr::new);
-            let run = self.call(&self.publisher.clone(), &Way::default(), &words, deadline).await?;
+            let run = self.call(&home, &Way::default(), &words, deadline).await?;
             let Some(result) = run.result() else { return Ok(Held::Unknown) };
             let stripes = result["stripes"].as_array().map(Vec::as_slice).unwrap_or_default();
             let shards = |of: &str| stripes.iter().filter_map(|stripe| stripe[of].as_u64()).sum::<u64>();

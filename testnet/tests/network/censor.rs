@@ -169,19 +169,20 @@ async fn all_holders_and_a_tenth_of_the_relays_name_nobody_whose_guard_is_anothe
         }
         _ => false,
     };
-    let for_shards = journeys(&seen).iter().filter(is_for_shard).count();
+    let journeys = journeys(&seen);
+    let (at_holders, elsewhere): (Vec<&Journey>, Vec<&Journey>) =
+        journeys.iter().filter(is_for_shard).partition(|journey| holders.contains(&journey.holder));
+    assert!(at_holders.len() > 50 && at_holders.len() > 4 * elsewhere.len(), "{elsewhere:?}");
 
-    let (mut hits, mut bad, mut right) = (0, 0, 0);
+    let mut right = 0;
     for seed in 0..draws {
         let nodes: BTreeSet<usize> = choose(all as u32, tenth, seed).into_iter().map(|node| node as usize).collect();
         let theirs = |nodes: &BTreeSet<usize>, client: &NodeId| !guards[client].is_disjoint(nodes);
         let found = users(&seen, &members, &Seats { nodes: nodes.clone(), holders: holders.clone() }, &names);
-        assert!(for_shards > 50 && found.parts.holder * 10 > for_shards * 8, "{found:?}");
+        assert!(found.parts.holder >= at_holders.len(), "{found:?}");
         assert!(found.beyond == 0 && found.right <= found.guarded, "{found:?}");
         assert!(found.named.iter().all(|named| theirs(&nodes, &NodeId(named.client.0))), "{found:?}");
         right += found.right;
-        hits += found.named.iter().filter(|named| named.right).count();
-        bad += clients.iter().filter(|client| theirs(&nodes, client)).count();
         // With all that holders see as relays too, who are many here: no more than those whose guard they are.
         let many = &nodes | &holders;
         let whole = users(&seen, &members, &Seats { nodes: many.clone(), ..Seats::default() }, &names);
@@ -189,8 +190,6 @@ async fn all_holders_and_a_tenth_of_the_relays_name_nobody_whose_guard_is_anothe
         assert!(whole.named.iter().all(|named| theirs(&many, &NodeId(named.client.0))), "{whole:?}");
     }
     assert!(right > 0, "a bad guard is as good as named");
-    // Never oftener than it has somebody's guard: how often that is, is what nodes are drawn by, and no question of this test.
-    assert!(hits <= bad, "{hits}, {bad} times the guard");
 
     // Everybody but the guards: nobody is named, and the guards are found.
     let guards: BTreeSet<usize> = guards.into_values().flatten().collect();

@@ -8,16 +8,13 @@ use palimpsest_testnet::survival::{Options, measure};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_survive_as_predicted() {
     let (nodes, files, killed_percent) = (20, 16, vec![50, 70]);
-    let mut options = Options { nodes, files, survive: Survive::Tenth, killed_percent, deadline: DEADLINE, seed: 1 };
-    let mut report = measure(&options).await.unwrap();
-    // On a machine that stands still for a moment somebody who is there may be taken for dead: once, and not each time.
-    while report.fetched.iter().any(|point| point.left != point.fetched) && options.seed < 3 {
-        options.seed += 1;
-        report = measure(&options).await.unwrap();
-    }
+    let options = Options { nodes, files, survive: Survive::Tenth, killed_percent, deadline: DEADLINE, seed: 1 };
+    let report = measure(&options).await.unwrap();
     let [half, most] = &report.fetched[..] else { panic!("twice some were killed") };
     for point in [half, most] {
         assert_eq!(point.left, point.fetched, "{point:?}");
+        // On a machine that stands still for a moment somebody who is there is taken for dead now and then.
+        assert!(point.again * 8 <= files, "{point:?}");
     }
     // Neither all of them, nor anything, was predicted.
     assert!(most.predicted.mean < half.predicted.mean && (1..files - 2).contains(&most.predicted.low), "{most:?}");

@@ -2,10 +2,8 @@
 
 use super::*;
 use palimpsest_proto::record::SignedNodeDescriptor;
+use palimpsest_proto::select::NOT_FOUND_PAUSE_MIN;
 use std::sync::Mutex;
-
-/// For how long who was not found is not tried again, at least (`palimpsest_proto::select::NotFound`).
-const PAUSE_MIN: Duration = Duration::from_secs(10);
 
 /// An address in memory at which nobody listens.
 fn nowhere() -> Multiaddr {
@@ -62,7 +60,7 @@ async fn whom_nobody_is_stays_in_no_table() {
         client.meet(honest.id()).await;
         let told = (20..30).filter(|&seed| knows(&client, seed)).count();
         assert!(knows(&client, 1) && knows(&client, 2));
-        if begun.elapsed() < PAUSE_MIN {
+        if begun.elapsed() < NOT_FOUND_PAUSE_MIN {
             return assert_eq!((known, dials_since, told), (0, 0, 0));
         }
         assert!(tokio::time::Instant::now() < until, "always too slow");

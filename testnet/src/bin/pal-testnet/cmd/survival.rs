@@ -52,15 +52,20 @@ fn table(report: &Report) {
     for point in fetched {
         let interval = point.predicted;
         let verdict = match (interval.contains(point.fetched), interval.is_consistent()) {
-            (false, _) if interval.is_possible(point.fetched) => "   outside, as one in twenty is by chance",
-            (false, _) => "   outside",
-            (true, false) => "   the formula is not what dice say",
+            (_, false) => "   the formula is not what dice say",
+            (false, true) if interval.is_possible(point.fetched) => {
+                "   outside, as one in twenty is by chance: measure again"
+            }
+            (false, true) => "   outside of all that dice say",
             (true, true) => "",
         };
         say(&format!(
             "{:>4} %   {:>7.1}   ({:>4} to {:>4})     {:>13}   {:>7}{verdict}",
             point.killed_percent, interval.mean, interval.low, interval.high, point.left, point.fetched
         ));
+        if point.again > 0 {
+            say(&format!("         {} of these not by the first who came", point.again));
+        }
     }
     say(&format!("\nthe same shards, {CURVE_DRAWS} draws of who is dead, part of the files that survive"));
     say("killed   predicted   measured");
