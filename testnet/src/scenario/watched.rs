@@ -38,7 +38,9 @@ pub(super) fn watched(
     coalition: Option<Coalition>,
 ) -> Watched {
     let no_clients: Vec<NodeId> = members.iter().copied().chain(made_up).collect();
-    let journeys = journeys(seen);
+    // Nodes ask, too, to keep what is there: they are nobody's clients.
+    let mut journeys = journeys(seen);
+    journeys.retain(|journey| !members.contains(&journey.client));
     let clients: BTreeSet<NodeId> = journeys.iter().map(|journey| journey.client).collect();
     let coalition = coalition.map(|Coalition { fraction, seed }| {
         let seats = chosen(nodes, fraction, seed);
@@ -97,9 +99,10 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::{Call, Clients, clients_of};
-    use crate::anonymity::sights::tests::{CLIENT, id};
+    use super::{Call, Clients, Coalition, clients_of, watched};
+    use crate::anonymity::sights::tests::{CLIENT, id, request};
     use crate::anonymity::sights::{Seen, What, complaints};
+    use crate::process::Fraction;
     use crate::sim::world::{WALL, announce, key, network_of};
 
     #[test]
@@ -121,6 +124,18 @@ mod tests {
             complaints(&seen, &ids, &clients_of(&seen, &ids, &[call]).guards).len()
         };
         assert_eq!((complaints_of(0, ids[1]), complaints_of(1, ids[0])), (0, 1));
+    }
+
+    #[test]
+    fn what_nodes_ask_for_themselves_is_no_clients() {
+        let members: Vec<NodeId> = (0..6).map(id).collect();
+        let seen = [request(CLIENT, [0, 1, 2, 3], 0, 1), request(5, [0, 1, 2, 3], 10, 2)].concat();
+        let all = Coalition { fraction: Fraction::new(1.0).unwrap(), seed: 1 };
+        let known = Clients { guards: [(id(CLIENT), [id(0)].into())].into(), ..Clients::default() };
+        let found = watched(&seen, (&members, 6), std::iter::empty(), &known, Some(all));
+        assert_eq!((found.clients, found.users, found.requests), (1, 1, 1));
+        let pooled = found.coalition.unwrap();
+        assert_eq!((pooled.guarded, pooled.linked, pooled.beyond), (1, 1, 0));
     }
 
     #[test]
