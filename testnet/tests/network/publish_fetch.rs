@@ -3,7 +3,7 @@
 
 use super::common::{DEADLINE, content, fetch, fetch_range, newcomer, publish};
 use bytes::Bytes;
-use palimpsest_client::{Error, FetchOptions, Kind, Progress, PublishOptions, Source, StripeName};
+use palimpsest_client::{Client, Error, FetchOptions, Kind, Progress, PublishOptions, Source, StripeName};
 use palimpsest_proto::params::{DATA_SHARDS_MAX, PACK_BYTES_MAX};
 use palimpsest_testnet::memory::{Network, NetworkOptions};
 use std::time::{Duration, Instant};
@@ -83,6 +83,21 @@ async fn any_half_of_the_nodes_may_vanish() {
     network.shutdown().await;
 }
 
+/// Why nobody gets it. A machine that stands still for a moment hides more than what is gone, but not from everybody who comes: up to
+/// four others try until one is told what is `expected`.
+async fn refused(network: &Network, client: &Client, link: &str, expected: fn(&Error) -> bool) -> Error {
+    let mut error = fetch(client, link).await.unwrap_err();
+    for number in 0..4 {
+        if expected(&error) {
+            break;
+        }
+        let other = newcomer(network, &format!("other-{number}")).await;
+        error = fetch(&other, link).await.unwrap_err();
+        other.close().await.unwrap();
+    }
+    error
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_published_is_absent_and_the_witnesses_are_counted() {
     let network = Network::start(NetworkOptions::honest(24)).await.unwrap();
@@ -90,17 +105,7 @@ async fn what_was_never_published_is_absent_and_the_witnesses_are_counted() {
     let elsewhere = Network::start(NetworkOptions::honest(6)).await.unwrap();
     let foreign = elsewhere.client("user").await.unwrap();
     let link = publish(&foreign, &content(10, 1000)).await.unwrap().link;
-    // A machine that stands still for a moment hides those who would say so: not from everybody who comes.
-    let mut error = fetch(&client, &link).await.unwrap_err();
-    for number in 0..4 {
-        if let Error::Absent { .. } = error {
-            break;
-        }
-        let other = newcomer(&network, &format!("other-{number}")).await;
-        error = fetch(&other, &link).await.unwrap_err();
-        other.close().await.unwrap();
-    }
-    match error {
+    match refused(&network, &client, &link, |error| matches!(error, Error::Absent { .. })).await {
         Error::Absent { nodes_said, asked } => {
             assert!(nodes_said >= 16 && nodes_said <= asked, "{nodes_said} of {asked}");
         }
@@ -125,17 +130,7 @@ async fn with_too_few_shards_left_it_says_how_many() {
         network.restart_empty(index).await.unwrap();
     }
     network.all_met().await.unwrap();
-    // A machine that stands still for a moment hides the record, too: not from everybody who comes.
-    let mut error = fetch(&client, &link).await.unwrap_err();
-    for number in 0..4 {
-        if let Error::NotRetrievable { .. } = error {
-            break;
-        }
-        let other = newcomer(&network, &format!("other-{number}")).await;
-        error = fetch(&other, &link).await.unwrap_err();
-        other.close().await.unwrap();
-    }
-    match error {
+    match refused(&network, &client, &link, |error| matches!(error, Error::NotRetrievable { .. })).await {
         Error::NotRetrievable { stripe, have, need } => {
             assert!(have < need, "{have} of {need}");
             // The references of two stripes lie in the manifest: there is no other stripe.
