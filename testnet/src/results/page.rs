@@ -137,7 +137,10 @@ fn survival(out: &mut String, results: &Results) -> fmt::Result {
         let row = format!("{:.0} %, {k} of {n} shards, {} files", report.survive_percent, report.files);
         for point in &report.fetched {
             let column = format!("{} % of {} nodes killed", point.killed_percent, report.nodes);
-            let cell = format!("{} ({} to {})", point.fetched, point.predicted.low, point.predicted.high);
+            let mut cell = format!("{} ({} to {})", point.fetched, point.predicted.low, point.predicted.high);
+            if point.again > 0 {
+                cell += &format!(", {} of them not by the first reader", point.again);
+            }
             table.put(&row, &column, &marked(cell, point.agrees()));
         }
     }

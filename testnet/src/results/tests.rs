@@ -242,6 +242,16 @@ fn the_page_has_each_line_of_what_is_asked_for() {
     assert!(page.lines().count() <= 120, "{} lines", page.lines().count());
 }
 
+/// What only a second reader got does not pass for what everybody gets.
+#[test]
+fn who_had_to_ask_again_is_told() {
+    let told = |results: &Results| page(results).contains("98 (93 to 100), 3 of them not by the first reader");
+    let mut results = whole();
+    assert!(!told(&results));
+    results.survival[0].fetched[0].again = 3;
+    assert!(told(&results));
+}
+
 /// Whatever is judged and not kept is marked where it stands, and the whole is not kept then.
 #[test]
 fn what_is_not_kept_is_marked() {
